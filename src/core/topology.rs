@@ -1,0 +1,111 @@
+//! Exchanges, queues and bindings as values: what a broker has, or what the bridge needs there.
+
+use std::borrow::Cow;
+
+/// What has to be on the broker of one side before the bridge can run, in the order in which it is made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Topology {
+    /// Exchanges, to be declared or, where `declare` is off, to be found.
+    pub exchanges: Vec<Exchange>,
+    /// Queues of our own.
+    pub queues: Vec<Queue>,
+    /// Bindings to make.
+    pub bindings: Vec<Binding>,
+    /// Bindings that an earlier configuration may have left on our own queues. Removing one that is
+    /// not there is no error on RabbitMQ.
+    pub obsolete_bindings: Vec<Binding>,
+}
+
+/// An exchange. All exchanges of the bus are durable, not auto-delete, not internal and without arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// Its name.
+    pub name: Cow<'static, str>,
+    /// Its type.
+    pub kind: ExchangeKind,
+    /// Declare it, or only look that it is there.
+    pub declare: Declare,
+}
+
+/// Whether something is made when it is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Declare {
+    /// Declare it with exactly these arguments.
+    Active,
+    /// Only look that it exists.
+    Passive,
+}
+
+/// The type of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ExchangeKind {
+    /// Routes by the whole routing key.
+    Direct,
+    /// Routes by dotted patterns.
+    Topic,
+    /// Routes by headers; `wazo-headers` since 17.13.
+    Headers,
+}
+
+impl ExchangeKind {
+    /// The type's name in the protocol.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Topic => "topic",
+            Self::Headers => "headers",
+        }
+    }
+}
+
+/// A durable queue of the bridge's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: QueueKind,
+    /// Whether one consumer at a time gets all messages, and the next one takes over when it goes.
+    pub single_active_consumer: bool,
+}
+
+/// The type of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum QueueKind {
+    /// Replicated, and keeps transient messages over a restart of the broker.
+    Quorum,
+    /// Loses transient messages when the broker restarts.
+    Classic,
+}
+
+impl QueueKind {
+    /// The type's name, as in the queue argument `x-queue-type`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Quorum => "quorum",
+            Self::Classic => "classic",
+        }
+    }
+}
+
+/// A binding without arguments. (A headers exchange delivers everything to such a binding.)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// The exchange that messages come from.
+    pub source: Cow<'static, str>,
+    /// Where they go.
+    pub destination: Destination,
+    /// The binding key.
+    pub key: String,
+}
+
+/// The destination of a binding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A queue.
+    Queue(String),
+    /// Another exchange.
+    Exchange(Cow<'static, str>),
+}

@@ -1,0 +1,3 @@
+//! cti-bridge.
+
+pub mod core;
