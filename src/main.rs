@@ -1,1 +1,52 @@
-fn main() {}
+//! Parses the arguments, runs the command, and turns what it came to into an exit code.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
+
+use cti_bridge::cli::{Cli, Command};
+use cti_bridge::commands::{Failure, rules, run, translate};
+use cti_bridge::exit_code::Exit;
+
+fn main() -> ExitCode {
+    let matches = match Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return told(&error),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => return told(&error),
+    };
+    let result = match &cli.command {
+        Command::Run(command) => {
+            let given = matches.subcommand_matches("run").and_then(|run| run.value_source("amqp_url"));
+            run::run(command, given == Some(clap::parser::ValueSource::CommandLine))
+        }
+        Command::Translate(command) => translate::translate(command),
+        Command::Rules(command) => rules::rules(command),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => report(&failure).into(),
+    }
+}
+
+/// clap's own message, with the exit code of this program: 64 where clap has 2.
+fn told(error: &clap::Error) -> ExitCode {
+    // Nothing is left to be done where even this cannot be written.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done.into(),
+        _ => Exit::Usage.into(),
+    }
+}
+
+fn report(failure: &Failure) -> Exit {
+    let text = failure.to_string();
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let text = if colours { text.replace("error:", "\u{1b}[1;31merror:\u{1b}[0m") } else { text };
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    failure.exit
+}

@@ -1,6 +1,16 @@
 //! The core: plain values in, plain values out. No I/O, no async, no clock, no logging.
 
+pub mod catalog;
+pub mod diagnostic;
+pub mod envelope;
+pub mod examples;
+pub mod intake;
+pub mod mapping_file;
 pub mod message;
+pub mod reader;
+pub mod rule;
+pub mod template;
 pub mod topology;
 pub mod translate;
 pub mod version;
+pub mod yaml;

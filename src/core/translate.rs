@@ -1,21 +1,588 @@
-//! Translation of one message, in both directions.
+//! Translation of one message, in both directions. Everything the bridge decides about a message is decided here.
 
-use super::message::{Outcome, Received};
+use std::borrow::Cow;
+use std::collections::HashSet;
 
-/// Translates between the two forms at one pair of versions.
-#[derive(Debug)]
-pub struct Translator {}
+use serde_json::value::RawValue;
+
+use super::catalog::{Catalog, Entry, Found};
+use super::envelope::{Envelope, Fields, elements_of, json_text, push_ascii, text_of};
+use super::message::{
+    DeliveryMode, HeaderValue, MARK_HEADER, Mark, Outcome, Properties, Publication, Reason, Received, Refusal,
+};
+use super::rule::{DEFAULT_LEGACY_EXCHANGE, FieldMapping, HeaderTemplate, Modern, ModernFace, Rebuilt, Scalar};
+use super::template::{Placeholder, Words};
+
+/// The longest routing key, in bytes (AMQP 0-9-1, short string).
+const MAX_KEY_BYTES: usize = 255;
+/// The longest ACL that is published, in bytes; documented ones stay far below.
+const MAX_ACL_BYTES: usize = 1024;
+/// The longest mark that is read, in bytes; a longer one was not written by a bridge.
+const MAX_MARK_BYTES: usize = 2048;
+
+/// The identity of a bridge in marks: one word, the same for all instances of one bridge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BridgeId(String);
+
+impl BridgeId {
+    /// Reads an id of 1 to 64 letters, digits, `-`, `_` and `.`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        is_id(text).then(|| Self(text.to_owned()))
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+/// The uuid of a server, or another id of 1 to 64 letters, digits, `-` and `_`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginUuid(String);
+
+impl OriginUuid {
+    /// Reads a uuid.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        (is_id(text) && !text.contains('.')).then(|| Self(text.to_owned()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What is listened for on the legacy side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// Every event of the catalog.
+    All,
+    /// The events that legacy programs themselves published, and these.
+    Also(HashSet<String>),
+}
+
+/// What becomes of a modern event without a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnknownEvents {
+    /// It is published in the generic legacy form: a direct exchange delivers only to who asked.
+    #[default]
+    Pass,
+    /// It goes to quarantine.
+    Quarantine,
+    /// It is dropped and counted.
+    Drop,
+}
+
+/// How a translator is set up.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The id that marks what this bridge publishes.
+    pub bridge_id: BridgeId,
+    /// The `origin_uuid` of events that have none.
+    pub origin_uuid: OriginUuid,
+    /// The exchange of modern events.
+    pub modern_exchange: String,
+    /// What is listened for on the legacy side.
+    pub listen: Listen,
+    /// What becomes of a modern event without a rule.
+    pub unknown_events: UnknownEvents,
+    /// A message that passed more bridges than this goes to quarantine.
+    pub max_hops: usize,
+    /// The delivery mode of everything published.
+    pub delivery_mode: DeliveryMode,
+    /// The content type towards legacy, for sites whose clients want one; old publishers set none.
+    pub legacy_content_type: Option<String>,
+}
+
+/// Translates between the two forms at one version of the platform.
+#[derive(Debug, Clone)]
+pub struct Translator {
+    catalog: Catalog,
+    settings: Settings,
+}
+
+/// Why something cannot be translated, before the rule is named.
+type Failure = (Reason, String);
 
 impl Translator {
+    /// A translator with these rules.
+    #[must_use]
+    pub const fn new(catalog: Catalog, settings: Settings) -> Self {
+        Self { catalog, settings }
+    }
+
+    /// The rules.
+    #[must_use]
+    pub const fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The settings.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether the legacy side is listened to for this event.
+    #[must_use]
+    pub fn listens_for(&self, name: &str, entry: &Entry) -> bool {
+        match &self.settings.listen {
+            Listen::All => true,
+            Listen::Also(names) => entry.rule.legacy.listen || names.contains(name),
+        }
+    }
+
     /// What becomes of a message from the modern exchange.
     #[must_use]
-    pub fn to_legacy<'t>(&'t self, _message: &Received<'_>) -> Outcome<'t> {
-        Outcome::Dropped
+    pub fn to_legacy<'t>(&'t self, message: &Received<'_>) -> Outcome<'t> {
+        let mark = match self.next_mark(message.properties.mark) {
+            Ok(mark) => mark,
+            Err(outcome) => return outcome,
+        };
+        let event = match Envelope::read(message.body) {
+            Ok(event) => event,
+            Err(unreadable) => return refused((unreadable.reason, unreadable.detail), None),
+        };
+        let mut publications = Vec::with_capacity(2);
+        let found = self.catalog.by_modern_name(&event.name);
+        let main = match &found {
+            Some(found) => self
+                .legacy_form(found, &event, &mark, &mut publications)
+                .map_err(|failure| refused(failure, Some(&found.entry.label))),
+            None => match self.settings.unknown_events {
+                UnknownEvents::Pass => {
+                    publications.push(self.generic_legacy_form(&event, &mark));
+                    Ok(())
+                }
+                UnknownEvents::Quarantine => {
+                    return refused((Reason::UnknownEvent, "no rule for this event".into()), None);
+                }
+                UnknownEvents::Drop => Ok(()),
+            },
+        };
+        if let Err(outcome) = main {
+            return outcome;
+        }
+        for entry in self.catalog.rebuilt_from(&event.name) {
+            if let Some(from) = &entry.rule.rebuilt_from
+                && let Err(failure) = self.rebuild(entry, from, event.data, &mark, &mut publications)
+            {
+                return refused(failure, Some(&entry.label));
+            }
+        }
+        if publications.is_empty() { Outcome::Dropped } else { Outcome::Publish(publications) }
+    }
+
+    fn legacy_form<'t>(
+        &'t self,
+        found: &Found<'t, '_>,
+        event: &Envelope<'_>,
+        mark: &Cow<'t, str>,
+        publications: &mut Vec<Publication<'t>>,
+    ) -> Result<(), Failure> {
+        let Found { entry, parameters } = found;
+        let name = render_name(&entry.name, parameters)?;
+        let mapping = entry.modern.as_ref().map_or(&[][..], |face| &face.data);
+        let data = map_data(event.data, mapping, Towards::Legacy)?;
+        let body = legacy_body(&name, &data);
+        self.address(entry, parameters, body, mark, publications)
+    }
+
+    fn generic_legacy_form<'t>(&'t self, event: &Envelope<'_>, mark: &Cow<'t, str>) -> Publication<'t> {
+        Publication {
+            exchange: DEFAULT_LEGACY_EXCHANGE,
+            routing_key: Cow::Owned(event.name.clone().into_owned()),
+            properties: self.legacy_properties(None, mark),
+            body: legacy_body(&event.name, event.data.get()),
+        }
+    }
+
+    fn rebuild<'t>(
+        &'t self,
+        entry: &'t Entry,
+        from: &Rebuilt,
+        data: &RawValue,
+        mark: &Cow<'t, str>,
+        publications: &mut Vec<Publication<'t>>,
+    ) -> Result<(), Failure> {
+        let fields = || Fields::of(data).ok_or_else(|| (Reason::BadField, "`data` is not an object".to_owned()));
+        let sources = match &from.each {
+            None => vec![fields()?],
+            Some(array) => {
+                let not_a_list = || (Reason::BadField, format!("`{array}` is not a list of objects"));
+                let elements = elements_of(single(&fields()?, array)?).ok_or_else(not_a_list)?;
+                elements.into_iter().map(|element| Fields::of(element).ok_or_else(not_a_list)).collect::<Result<_, _>>()?
+            }
+        };
+        let name = render_name(&entry.name, &[])?;
+        for source in &sources {
+            let mut data = String::from("{");
+            for field in &from.data {
+                let value = map_value(field, single(source, &field.modern)?, Towards::Legacy)?;
+                push_field(&mut data, &field.legacy, &value);
+            }
+            data.push('}');
+            self.address(entry, &[], legacy_body(&name, &data), mark, publications)?;
+        }
+        Ok(())
+    }
+
+    /// Publishes a legacy event at all the addresses of its rule.
+    fn address<'t>(
+        &'t self,
+        entry: &'t Entry,
+        parameters: &[(&str, &str)],
+        body: Vec<u8>,
+        mark: &Cow<'t, str>,
+        publications: &mut Vec<Publication<'t>>,
+    ) -> Result<(), Failure> {
+        let mut body = Some(body);
+        let content_type = entry.rule.legacy.content_type.as_deref();
+        for (at, address) in entry.addresses.iter().enumerate() {
+            let last = at + 1 == entry.addresses.len();
+            let routing_key = render_name(&address.routing_key, parameters)?;
+            publications.push(Publication {
+                exchange: &address.exchange,
+                routing_key,
+                properties: self.legacy_properties(content_type, mark),
+                body: if last { body.take() } else { body.clone() }.unwrap_or_default(),
+            });
+        }
+        Ok(())
+    }
+
+    fn legacy_properties<'t>(&'t self, content_type: Option<&'t str>, mark: &Cow<'t, str>) -> Properties<'t> {
+        Properties {
+            content_type: content_type.or(self.settings.legacy_content_type.as_deref()),
+            delivery_mode: self.settings.delivery_mode,
+            headers: vec![(Cow::Borrowed(MARK_HEADER), HeaderValue::Text(mark.clone()))],
+            ..Properties::default()
+        }
     }
 
     /// What becomes of a message from a legacy exchange.
     #[must_use]
-    pub fn to_modern<'t>(&'t self, _message: &Received<'_>) -> Outcome<'t> {
-        Outcome::Dropped
+    pub fn to_modern<'t>(&'t self, message: &Received<'_>) -> Outcome<'t> {
+        let mark = match self.next_mark(message.properties.mark) {
+            Ok(mark) => mark,
+            Err(outcome) => return outcome,
+        };
+        let event = match Envelope::read(message.body) {
+            Ok(event) => event,
+            Err(unreadable) => return refused((unreadable.reason, unreadable.detail), None),
+        };
+        let Some(found) = self.catalog.by_legacy_name(&event.name) else {
+            let detail = "no rule for this event, and its routing key and ACL cannot be guessed".into();
+            return refused((Reason::UnknownEvent, detail), None);
+        };
+        let label = Some(found.entry.label.as_str());
+        if !self.listens_for(&event.name, found.entry) {
+            // Its own key: a binding that an earlier configuration left. Another key: it was smuggled in.
+            let own_key = found.entry.addresses.iter().any(|address| {
+                render_name(&address.routing_key, &found.parameters).is_ok_and(|key| key == message.routing_key)
+            });
+            if own_key {
+                return Outcome::Dropped;
+            }
+            let detail = "came in under the routing key of another event, and is not listened for".into();
+            return refused((Reason::NotListenedFor, detail), label);
+        }
+        match &found.entry.modern {
+            None => {
+                let reason = match &found.entry.rule.modern {
+                    Modern::None { reason } => reason.clone(),
+                    Modern::Face(_) => String::new(),
+                };
+                refused((Reason::RemovedEvent, reason), label)
+            }
+            Some(face) => match self.modern_form(face, &found, &event, mark, message) {
+                Ok(publication) => Outcome::Publish(vec![publication]),
+                Err(failure) => refused(failure, label),
+            },
+        }
     }
+
+    fn modern_form<'t>(
+        &'t self,
+        face: &'t ModernFace,
+        found: &Found<'t, '_>,
+        event: &Envelope<'_>,
+        mark: Cow<'t, str>,
+        message: &Received<'_>,
+    ) -> Result<Publication<'t>, Failure> {
+        let name = render_name(&face.name, &found.parameters)?;
+        let values = Values { parameters: &found.parameters, fields: Fields::of(event.data), mapping: &face.data };
+        let routing_key = face.routing_key.render(|placeholder| values.word(placeholder))?;
+        limit(&routing_key, MAX_KEY_BYTES, "the routing key")?;
+        let required_acl = match &face.required_acl {
+            None => None,
+            Some(acl) => Some(acl.render(|placeholder| values.acl_word(placeholder))?),
+        };
+        if let Some(acl) = &required_acl {
+            limit(acl, MAX_ACL_BYTES, "the ACL")?;
+        }
+        let origin_uuid = self.origin_of(event)?;
+        let data = map_data(event.data, &face.data, Towards::Modern)?;
+
+        let mut body = Vec::with_capacity(data.len() + 256);
+        body.extend_from_slice(b"{\"name\": ");
+        body.extend_from_slice(json_text(&name).as_bytes());
+        body.extend_from_slice(b", \"origin_uuid\": ");
+        body.extend_from_slice(json_text(&origin_uuid).as_bytes());
+        if let Some(acl) = &required_acl {
+            body.extend_from_slice(b", \"required_acl\": ");
+            body.extend_from_slice(json_text(acl).as_bytes());
+        }
+        body.extend_from_slice(b", \"data\": ");
+        body.extend_from_slice(data.as_bytes());
+        body.push(b'}');
+
+        let text = |value: Cow<'t, str>| HeaderValue::Text(value);
+        let mut headers = vec![
+            (Cow::Borrowed("name"), text(name)),
+            (Cow::Borrowed("origin_uuid"), text(origin_uuid)),
+        ];
+        headers.extend(required_acl.map(|acl| (Cow::Borrowed("required_acl"), text(acl))));
+        for (key, value) in &face.headers {
+            let key = key.render(|placeholder| values.word(placeholder))?;
+            limit(&key, MAX_KEY_BYTES, "a header's name")?;
+            let value = match value {
+                HeaderTemplate::Flag(flag) => HeaderValue::Flag(*flag),
+                HeaderTemplate::Text(value) => text(value.render(|placeholder| values.word(placeholder))?),
+            };
+            headers.push((key, value));
+        }
+        headers.push((Cow::Borrowed(MARK_HEADER), text(mark)));
+        let kept = &message.properties;
+        Ok(Publication {
+            exchange: &self.settings.modern_exchange,
+            routing_key,
+            properties: Properties {
+                content_type: Some("application/json"),
+                content_encoding: Some("utf-8"),
+                delivery_mode: self.settings.delivery_mode,
+                message_id: kept.message_id.map(str::to_owned),
+                correlation_id: kept.correlation_id.map(str::to_owned),
+                timestamp: kept.timestamp,
+                headers,
+            },
+            body,
+        })
+    }
+
+    fn origin_of<'t>(&'t self, event: &Envelope<'_>) -> Result<Cow<'t, str>, Failure> {
+        match event.origin_uuid {
+            None => Ok(Cow::Borrowed(self.settings.origin_uuid.as_str())),
+            Some(raw) => text_of(raw)
+                .and_then(|text| OriginUuid::parse(&text))
+                .map(|uuid| Cow::Owned(uuid.0))
+                .ok_or_else(|| (Reason::BadField, "`origin_uuid` is not the uuid of a server".into())),
+        }
+    }
+
+    /// The mark to publish with, or what becomes of a message that already carries ours.
+    ///
+    /// A mark that no bridge wrote counts as none: it can neither hide an event from the bridge nor
+    /// stop the marks of others, for what we publish carries ours again.
+    fn next_mark<'t>(&'t self, mark: Mark<'_>) -> Result<Cow<'t, str>, Outcome<'t>> {
+        let own = &self.settings.bridge_id.0;
+        let passed = match mark {
+            Mark::Text(text) if text.len() <= MAX_MARK_BYTES && text.split(',').all(is_id) => text,
+            Mark::Text(_) | Mark::NotText | Mark::Absent => return Ok(Cow::Borrowed(own)),
+        };
+        if passed.split(',').any(|id| id == own) {
+            return Err(Outcome::Echo);
+        }
+        let hops = passed.split(',').count();
+        if hops > self.settings.max_hops {
+            let detail = format!("passed {hops} bridges, more than {}", self.settings.max_hops);
+            return Err(refused((Reason::TooManyHops, detail), None));
+        }
+        Ok(Cow::Owned(format!("{passed},{own}")))
+    }
+}
+
+fn refused<'t>((reason, detail): Failure, rule: Option<&'t str>) -> Outcome<'t> {
+    Outcome::Refused(Refusal { reason, detail, rule })
+}
+
+/// The values of the placeholders in the modern face of an event.
+struct Values<'v> {
+    parameters: &'v [(&'v str, &'v str)],
+    /// The fields of the legacy `data`, unless it is no object.
+    fields: Option<Fields<'v>>,
+    mapping: &'v [FieldMapping],
+}
+
+impl Values<'_> {
+    /// The value as a word of a routing key: text from a message never becomes structure.
+    fn word(&self, placeholder: &Placeholder) -> Result<Cow<'_, str>, Failure> {
+        let value = self.value(placeholder)?;
+        let safe = match placeholder.words {
+            Words::One => is_one_word(&value),
+            Words::Several => value.split('.').all(is_one_word),
+        };
+        if safe { Ok(value) } else { Err((Reason::UnsafeValue, unsafe_value(placeholder))) }
+    }
+
+    /// The same for an ACL, where `me` and `my_session` stand for whoever asks.
+    fn acl_word(&self, placeholder: &Placeholder) -> Result<Cow<'_, str>, Failure> {
+        let value = self.word(placeholder)?;
+        if value.split('.').any(|word| matches!(word, "me" | "my_session")) {
+            return Err((Reason::UnsafeValue, unsafe_value(placeholder)));
+        }
+        Ok(value)
+    }
+
+    fn value(&self, placeholder: &Placeholder) -> Result<Cow<'_, str>, Failure> {
+        if let Some((_, value)) = self.parameters.iter().find(|(name, _)| *name == placeholder.name) {
+            return Ok(Cow::Borrowed(value));
+        }
+        let mapping = self.mapping.iter().find(|field| field.modern == placeholder.name);
+        let name = mapping.map_or(placeholder.name.as_str(), |field| &field.legacy);
+        let Some(fields) = &self.fields else {
+            return Err((Reason::BadField, format!("no `{name}`: `data` is not an object")));
+        };
+        let bad = |what: &str| (Reason::BadField, format!("`{name}` is not {what}"));
+        let raw = single(fields, name)?;
+        let raw = match placeholder.index {
+            None => raw,
+            Some(index) => {
+                let elements = elements_of(raw).ok_or_else(|| bad("a list"))?;
+                elements.get(index).copied().ok_or_else(|| bad("a list that long"))?
+            }
+        };
+        let written = match mapping {
+            Some(field) => map_value(field, raw, Towards::Modern)?,
+            None => Cow::Borrowed(raw.get()),
+        };
+        scalar_text(&written).ok_or_else(|| bad("a text or a whole number"))
+    }
+}
+
+/// A JSON text or whole number as a word; `None` for everything else.
+fn scalar_text<'v>(json: &Cow<'v, str>) -> Option<Cow<'v, str>> {
+    let digits = json.strip_prefix('-').unwrap_or(json);
+    if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Some(json.clone());
+    }
+    match json {
+        Cow::Borrowed(json) => text_of(serde_json::from_str(json).ok()?),
+        Cow::Owned(json) => Some(Cow::Owned(text_of(serde_json::from_str(json).ok()?)?.into_owned())),
+    }
+}
+
+fn is_one_word(value: &str) -> bool {
+    !value.is_empty()
+        && value.len() <= MAX_KEY_BYTES
+        && !value.chars().any(|c| matches!(c, '.' | '#' | '*') || c.is_control())
+}
+
+fn unsafe_value(placeholder: &Placeholder) -> String {
+    format!("the value of `{}` cannot stand in a routing key or an ACL", placeholder.name)
+}
+
+fn limit(text: &str, bytes: usize, what: &str) -> Result<(), Failure> {
+    if text.len() <= bytes {
+        return Ok(());
+    }
+    Err((Reason::UnsafeValue, format!("{what} would have {} bytes, more than {bytes}", text.len())))
+}
+
+/// A name or a legacy routing key: parameters only.
+fn render_name<'t>(
+    template: &'t super::template::Template,
+    parameters: &[(&str, &str)],
+) -> Result<Cow<'t, str>, Failure> {
+    let values = Values { parameters, fields: None, mapping: &[] };
+    let name = template.render(|placeholder| values.word(placeholder))?;
+    limit(&name, MAX_KEY_BYTES, "the name")?;
+    Ok(name)
+}
+
+fn single<'m>(fields: &Fields<'m>, name: &str) -> Result<&'m RawValue, Failure> {
+    fields.single(name).map_err(|found| {
+        let detail = if found == 0 { format!("no `{name}` in `data`") } else { format!("`{name}` is in `data` twice") };
+        (Reason::BadField, detail)
+    })
+}
+
+/// Which form is being made.
+#[derive(Clone, Copy)]
+enum Towards {
+    Legacy,
+    Modern,
+}
+
+/// `data` with the fields of this mapping renamed and their values exchanged; all others as they came.
+fn map_data<'m>(data: &'m RawValue, mapping: &[FieldMapping], towards: Towards) -> Result<Cow<'m, str>, Failure> {
+    let fields = if mapping.is_empty() { None } else { Fields::of(data) };
+    let Some(fields) = fields else { return Ok(Cow::Borrowed(data.get())) };
+    let ends = |field: &'_ FieldMapping| match towards {
+        Towards::Legacy => (field.modern.clone(), field.legacy.clone()),
+        Towards::Modern => (field.legacy.clone(), field.modern.clone()),
+    };
+    let mut out = String::with_capacity(data.get().len() + 64);
+    out.push('{');
+    let mut written = HashSet::new();
+    for (key, value) in &fields.0 {
+        let mapped = mapping.iter().find(|field| ends(field).0 == **key);
+        let (name, value) = match mapped {
+            Some(field) => (ends(field).1, map_value(field, value, towards)?),
+            None => (key.to_string(), Cow::Borrowed(value.get())),
+        };
+        let concerns_mapping = mapping.iter().any(|field| ends(field).1 == name);
+        if concerns_mapping && !written.insert(name.clone()) {
+            return Err((Reason::BadField, format!("two fields would become `{name}`")));
+        }
+        push_field(&mut out, &name, &value);
+    }
+    out.push('}');
+    Ok(Cow::Owned(out))
+}
+
+fn map_value<'m>(field: &FieldMapping, value: &'m RawValue, towards: Towards) -> Result<Cow<'m, str>, Failure> {
+    if field.values.is_empty() {
+        return Ok(Cow::Borrowed(value.get()));
+    }
+    let (name, other) = match towards {
+        Towards::Legacy => (&field.modern, "legacy"),
+        Towards::Modern => (&field.legacy, "modern"),
+    };
+    let ends = |(legacy, modern): &'_ (Scalar, Scalar)| match towards {
+        Towards::Legacy => (modern.clone(), legacy.clone()),
+        Towards::Modern => (legacy.clone(), modern.clone()),
+    };
+    let pair = field.values.iter().map(ends).find(|(from, _)| is_scalar(from, value));
+    pair.map(|(_, to)| Cow::Owned(to.to_string()))
+        .ok_or_else(|| (Reason::BadField, format!("the value of `{name}` has no {other} counterpart")))
+}
+
+fn is_scalar(scalar: &Scalar, value: &RawValue) -> bool {
+    match scalar {
+        Scalar::Text(text) => text_of(value).is_some_and(|value| value == *text),
+        Scalar::Integer(_) | Scalar::Bool(_) | Scalar::Null => scalar.to_string() == value.get(),
+    }
+}
+
+fn push_field(out: &mut String, name: &str, json: &str) {
+    if out.len() > 1 {
+        out.push_str(", ");
+    }
+    out.push_str(&json_text(name));
+    out.push_str(": ");
+    out.push_str(json);
+}
+
+/// The body of a legacy event, as Python's `json.dumps` writes it.
+fn legacy_body(name: &str, data: &str) -> Vec<u8> {
+    let mut body = Vec::with_capacity(name.len() + data.len() + 32);
+    body.extend_from_slice(b"{\"name\": ");
+    push_ascii(&mut body, &json_text(name));
+    body.extend_from_slice(b", \"data\": ");
+    push_ascii(&mut body, data);
+    body.push(b'}');
+    body
 }

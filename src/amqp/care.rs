@@ -1,0 +1,115 @@
+//! Finding the one message that the broker closes a channel for.
+//!
+//! With many messages under way nobody can tell which of them it was. So the deliveries that were under way
+//! are gone through again one by one; the one that is alone when it happens again is taken to quarantine.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use lapin::message::Delivery;
+
+use crate::core::message::{Reason, Refusal};
+
+/// How carefully one direction goes on, from one session to the next.
+#[derive(Debug, Default)]
+pub(super) struct Care {
+    remaining: u64,
+    convicted: Option<(Fingerprint, String)>,
+}
+
+/// Tells deliveries apart over sessions, in which delivery tags start anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fingerprint(u64);
+
+impl Fingerprint {
+    pub(super) fn of(delivery: &Delivery) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (
+            delivery.exchange.as_str(),
+            delivery.routing_key.as_str(),
+            &delivery.data,
+        )
+            .hash(&mut hasher);
+        delivery.properties.message_id().hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+impl Care {
+    /// Go through this many deliveries one by one, as one of them is suspect.
+    pub(super) fn begin(&mut self, deliveries: u64) {
+        self.remaining = self.remaining.max(deliveries);
+    }
+
+    /// Whether to go one by one.
+    pub(super) fn is_on(&self) -> bool {
+        self.remaining > 0
+    }
+
+    /// This many deliveries are settled.
+    pub(super) fn passed(&mut self, deliveries: u64) {
+        self.remaining = self.remaining.saturating_sub(deliveries);
+        if self.remaining == 0 {
+            self.convicted = None;
+        }
+    }
+
+    /// This one was alone when the broker closed the channel with these words.
+    pub(super) fn convict(&mut self, culprit: Fingerprint, text: String) {
+        self.convicted = Some((culprit, text));
+    }
+
+    /// Why this delivery goes to quarantine, if it does.
+    pub(super) fn verdict(&self, delivery: Fingerprint) -> Option<Refusal<'static>> {
+        let (_, text) = self
+            .convicted
+            .as_ref()
+            .filter(|(culprit, _)| *culprit == delivery)?;
+        Some(Refusal {
+            reason: Reason::RefusedByBroker,
+            detail: text.clone(),
+            rule: None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fingerprint(key: &str, body: &[u8]) -> Fingerprint {
+        Fingerprint::of(&Delivery::mock(
+            1,
+            "xivo".into(),
+            key.into(),
+            false,
+            body.to_vec(),
+        ))
+    }
+
+    #[test]
+    fn convicts_the_one_that_was_alone_and_forgets_it_once_it_is_passed() {
+        let mut care = Care::default();
+        assert!(!care.is_on());
+        care.begin(3);
+        care.passed(1);
+        care.convict(fingerprint("a", b"1"), "words".to_owned());
+        care.begin(3);
+        let refusal = care.verdict(fingerprint("a", b"1")).unwrap();
+        assert_eq!(
+            (refusal.reason, refusal.detail.as_str()),
+            (Reason::RefusedByBroker, "words")
+        );
+        assert!(care.verdict(fingerprint("a", b"2")).is_none());
+        care.passed(2);
+        assert!(care.is_on() && care.verdict(fingerprint("a", b"1")).is_some());
+        care.passed(1);
+        assert!(!care.is_on() && care.verdict(fingerprint("a", b"1")).is_none());
+    }
+
+    #[test]
+    fn a_fingerprint_tells_key_and_body_apart() {
+        assert_eq!(fingerprint("a", b"1"), fingerprint("a", b"1"));
+        assert_ne!(fingerprint("a", b"1"), fingerprint("b", b"1"));
+        assert_ne!(fingerprint("ab", b""), fingerprint("a", b"b"));
+    }
+}

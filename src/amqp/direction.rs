@@ -1,0 +1,285 @@
+//! One direction of the bridge: deliveries in, publications out, acks back.
+//!
+//! There is one loop per direction and session. Deliveries are translated strictly in order, what comes of them
+//! is published without waiting, and a delivery is acked when all of it is confirmed. Any fault ends the loop;
+//! what was not acked by then is delivered again to the next session.
+
+use std::future::{poll_fn, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use lapin::message::Delivery;
+use lapin::options::{BasicCancelOptions, BasicPublishOptions};
+use lapin::types::ShortString;
+use lapin::{Acker, BasicProperties, Channel, Confirmation};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+use tracing::{debug, error};
+
+use super::acks::Acks;
+use super::care::{Care, Fingerprint};
+use super::counters::DirectionCounters;
+use super::fault::Fault;
+use super::properties::{Unpublishable, basic_properties, received, short};
+use super::quarantine::{self, Cause};
+use super::session::Link;
+use super::window::{Purpose, Window};
+use crate::core::message::{Outcome, Publication, Reason, Received, Refusal};
+
+/// As many deliveries are acked at once; beyond this nothing is gained (measured).
+const BATCH: u64 = 64;
+
+/// The confirm timeout is watched in as many steps.
+const PULSES: u32 = 30;
+
+/// The two directions of the bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the modern exchange to the legacy ones.
+    ToLegacy,
+    /// From the legacy exchanges to the modern one.
+    ToModern,
+}
+
+impl Direction {
+    /// The stable code, as it stands in the quarantine header and in logs.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::ToLegacy => "to_legacy",
+            Self::ToModern => "to_modern",
+        }
+    }
+}
+
+/// What to do about publications that no queue wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unroutable {
+    /// Nothing: on a direct exchange it is the normal case.
+    #[default]
+    Ignore,
+    /// Have the broker send them back, and count them.
+    Count,
+}
+
+/// What a direction needs to know besides its link.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settings<'b> {
+    pub(super) unroutable: Unroutable,
+    pub(super) confirm_timeout: Duration,
+    pub(super) counters: &'b DirectionCounters,
+}
+
+/// A publish and its confirm. Queues its frames when polled for the first time.
+type Sending<'l> = Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + 'l>>;
+
+struct Loop<'l, 'b, T> {
+    link: &'l Link,
+    settings: Settings<'b>,
+    translate: T,
+    window: Window<Sending<'l>, Acker>,
+    acks: Acks,
+    /// The last delivery taken, while going one by one.
+    head: Option<Fingerprint>,
+}
+
+/// Bridges until `stop` becomes true and everything taken until then is settled, or until a fault.
+pub(super) async fn run<'t>(
+    link: &Link,
+    settings: Settings<'_>,
+    care: &mut Care,
+    translate: impl Fn(&Received<'_>) -> Outcome<'t>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Fault> {
+    let mut this = Loop {
+        link,
+        settings,
+        translate,
+        window: Window::new(),
+        acks: Acks::default(),
+        head: None,
+    };
+    let mut deliveries = link.consumer.clone();
+    let mut consuming = true;
+
+    let mut stopped = pin!(stop.wait_for(|stop| *stop));
+    let mut cancelled = pin!(
+        link.consuming
+            .basic_cancel(link.consumer.tag(), BasicCancelOptions::default())
+    );
+    let (mut stopping, mut cancelling) = (false, false);
+
+    let mut pulse = tokio::time::interval(settings.confirm_timeout / PULSES);
+    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut progress, mut still) = (false, 0);
+
+    while consuming || !this.window.is_empty() || !this.acks.is_idle() {
+        // Nothing below has a budget of its own, and a backlog would keep signals and sockets waiting.
+        tokio::task::consume_budget().await;
+        let room = !care.is_on() || this.window.is_empty();
+        tokio::select! {
+            biased;
+            settled = poll_fn(|context| this.window.poll_settled(context, BATCH)), if !this.window.is_empty() => {
+                let settled = settled.inspect_err(|fault| this.convict(care, fault))?;
+                progress = true;
+                care.passed(settled.deliveries);
+                settings.counters.published.add(settled.published);
+                settings.counters.unroutable.add(settled.unroutable);
+                this.acks.add(settled.last, settled.deliveries);
+                if this.acks.due() >= BATCH {
+                    this.acks.write();
+                }
+            }
+            written = this.acks.written(), if this.acks.is_writing() => {
+                settings.counters.acked.add(written?);
+            }
+            _ = &mut stopped, if !stopping => (stopping, cancelling) = (true, true),
+            result = &mut cancelled, if cancelling => {
+                result.map_err(Fault::Consume)?;
+                cancelling = false;
+            }
+            _ = pulse.tick() => {
+                let waiting = !this.window.is_empty() && !progress && !link.is_blocked();
+                still = if waiting { still + 1 } else { 0 };
+                progress = false;
+                if still >= PULSES {
+                    return Err(Fault::Stalled(settings.confirm_timeout));
+                }
+                if !link.is_open() {
+                    return Err(Fault::Closed);
+                }
+            }
+            delivery = deliveries.next(), if consuming && room => match delivery {
+                Some(Ok(delivery)) => this.take(delivery, care),
+                Some(Err(error)) => return Err(Fault::Consume(error)),
+                None if stopping => consuming = false,
+                None => return Err(Fault::ConsumerEnded { queue: link.consumer.queue().to_string() }),
+            },
+            // Nothing else is ready, so nothing is gained by waiting for a fuller batch.
+            () = ready(()), if this.acks.due() > 0 && !this.acks.is_writing() => this.acks.write(),
+        }
+    }
+    Ok(())
+}
+
+impl<'l, 't, T> Loop<'l, '_, T>
+where
+    T: Fn(&Received<'_>) -> Outcome<'t>,
+{
+    fn take(&mut self, delivery: Delivery, care: &Care) {
+        let counters = self.settings.counters;
+        counters.received.add(1);
+        counters.redelivered.add(u64::from(delivery.redelivered));
+        self.head = care.is_on().then(|| Fingerprint::of(&delivery));
+        let convicted = self.head.and_then(|head| care.verdict(head)).map(Cause::Refused);
+        let sendings = match convicted.map_or_else(|| self.translated(&delivery), Err) {
+            Ok(sendings) => sendings,
+            Err(cause) => vec![self.to_quarantine(&delivery, &cause)],
+        };
+        self.window.push(delivery.acker, sendings);
+    }
+
+    /// What is to be sent, or why the message goes to quarantine.
+    fn translated(&self, delivery: &Delivery) -> Result<Vec<(Purpose, Sending<'l>)>, Cause<'t>> {
+        let message = received(delivery);
+        // The translator holds no state between messages, so a panic leaves nothing half done.
+        let outcome = catch_unwind(AssertUnwindSafe(|| (self.translate)(&message)));
+        let Ok(outcome) = outcome else {
+            let direction = self.link.direction.code();
+            error!(direction, exchange = ?message.exchange, routing_key = ?message.routing_key, "translation panicked");
+            return Err(Cause::InternalError);
+        };
+        match outcome {
+            Outcome::Publish(publications) => {
+                // All or none: the second may turn out to be impossible when the first has gone.
+                let prepared: Result<Vec<_>, _> = publications.into_iter().map(Prepared::new).collect();
+                let prepared = prepared.map_err(|unpublishable| {
+                    let detail = unpublishable.to_string();
+                    Cause::Refused(Refusal {
+                        reason: Reason::RefusedByBroker,
+                        detail,
+                        rule: None,
+                    })
+                })?;
+                let mandatory = self.settings.unroutable == Unroutable::Count;
+                let publishing = &self.link.publishing;
+                Ok(prepared
+                    .into_iter()
+                    .map(|prepared| (Purpose::Publication, prepared.send(publishing, mandatory)))
+                    .collect())
+            }
+            Outcome::Echo => {
+                self.settings.counters.echoes.add(1);
+                Ok(Vec::new())
+            }
+            Outcome::Dropped => {
+                self.settings.counters.dropped.add(1);
+                Ok(Vec::new())
+            }
+            Outcome::Refused(refusal) => Err(Cause::Refused(refusal)),
+        }
+    }
+
+    fn to_quarantine(&self, delivery: &Delivery, cause: &Cause<'_>) -> (Purpose, Sending<'l>) {
+        let direction = self.link.direction;
+        debug!(direction = direction.code(), reason = cause.code(), detail = ?cause.detail(), "to quarantine");
+        self.settings.counters.quarantined(cause.reason());
+        let prepared = Prepared {
+            // The default exchange: straight to the queue of this name.
+            exchange: ShortString::default(),
+            routing_key: self.link.quarantine_queue.clone(),
+            properties: quarantine::properties(delivery, direction, cause, Timestamp::now()),
+            body: delivery.data.clone(),
+        };
+        (Purpose::Quarantine, prepared.send(&self.link.quarantine, true))
+    }
+
+    /// Remembers the message that was alone under way when the broker closed the channel.
+    fn convict(&self, care: &mut Care, fault: &Fault) {
+        if let (Fault::Publish(_), Some(head), Some(text)) = (fault, self.head, fault.refusal()) {
+            care.convict(head, text);
+        }
+    }
+}
+
+/// A publication that is sure to be one on the wire.
+struct Prepared {
+    exchange: ShortString,
+    routing_key: ShortString,
+    properties: BasicProperties,
+    body: Vec<u8>,
+}
+
+impl Prepared {
+    fn new(publication: Publication<'_>) -> Result<Self, Unpublishable> {
+        Ok(Self {
+            exchange: short("name of the exchange", publication.exchange)?,
+            routing_key: short("routing key", publication.routing_key)?,
+            properties: basic_properties(publication.properties)?,
+            body: publication.body,
+        })
+    }
+
+    fn send(self, channel: &Channel, mandatory: bool) -> Sending<'_> {
+        let options = BasicPublishOptions {
+            mandatory,
+            ..BasicPublishOptions::default()
+        };
+        Box::pin(async move {
+            let Self {
+                exchange,
+                routing_key,
+                properties,
+                body,
+            } = self;
+            let confirm = channel
+                .basic_publish(exchange, routing_key, options, &body, properties)
+                .await?;
+            drop(body);
+            confirm.await
+        })
+    }
+}

@@ -1,0 +1,123 @@
+//! What ends a session. Nothing here is repaired in place: a new session starts from what the broker knows.
+
+use std::time::Duration;
+
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::{Error, ErrorKind};
+
+use super::printable::printable;
+
+/// Why a session ended.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum Fault {
+    /// The consumer reported an error.
+    #[error("consuming failed: {}", printable(_0))]
+    Consume(Error),
+    /// The stream of deliveries ended by itself; so it is when somebody deletes the queue.
+    #[error("the broker ended the consumer of `{queue}`: was the queue deleted?")]
+    ConsumerEnded { queue: String },
+    /// A publication was not confirmed.
+    #[error("publishing failed: {}", printable(_0))]
+    Publish(Error),
+    /// A message could not be put in quarantine.
+    #[error("publishing to quarantine failed: {}", printable(_0))]
+    Quarantine(Error),
+    /// The broker confirmed a message to quarantine and no queue took it.
+    #[error("the quarantine queue is gone")]
+    QuarantineGone,
+    /// The broker did not take a message, for instance because a queue is full.
+    #[error("the broker refused a message (basic.nack)")]
+    Nacked,
+    /// No confirm came in all this time, on a connection that was not blocked.
+    #[error("no publisher confirm for {} seconds", _0.as_secs_f32())]
+    Stalled(Duration),
+    /// An ack could not be written.
+    #[error("acknowledging failed: {}", printable(_0))]
+    Ack(Error),
+    /// The channel on which an ack was due is closed.
+    #[error("acknowledging failed: the channel is closed")]
+    AckTooLate,
+    /// A connection or a channel reported an error by itself.
+    #[error("{}", printable(_0))]
+    Lost(Error),
+    /// A connection or a channel is closed and nobody said why.
+    #[error("a connection or channel is closed")]
+    Closed,
+}
+
+impl Fault {
+    /// The broker's words if it closed a channel because of what was sent on it, so that sending the same again
+    /// would end the same way. A missing exchange or permission is not the message's fault, unless the
+    /// permission is one on routing keys.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let (Self::Publish(error) | Self::Quarantine(error) | Self::Lost(error)) = self else {
+            return None;
+        };
+        let ErrorKind::ProtocolError(error) = error.kind() else {
+            return None;
+        };
+        let text = printable(error.get_message());
+        match error.kind() {
+            AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => None,
+            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) if !text.contains("access to topic") => None,
+            AMQPErrorKind::Soft(_) => Some(text),
+            AMQPErrorKind::Hard(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::protocol::{AMQPError, AMQPHardError};
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_message_is_to_blame_for_is_a_refusal() {
+        let error = |kind: AMQPErrorKind, text: &str| {
+            Error::from(ErrorKind::ProtocolError(AMQPError::new(kind, text.into())))
+        };
+        let soft = |kind: AMQPSoftError, text: &str| error(kind.into(), text);
+        let too_long = "PRECONDITION_FAILED - invalid expiration '\u{7}'";
+        assert_eq!(
+            Fault::Publish(soft(AMQPSoftError::PRECONDITIONFAILED, too_long))
+                .refusal()
+                .as_deref(),
+            Some(r"PRECONDITION_FAILED - invalid expiration '\u{7}'")
+        );
+        let topic =
+            "ACCESS_REFUSED - access to topic 'a' in exchange 'xivo' in vhost '/' refused for user 'u'";
+        assert!(
+            Fault::Publish(soft(AMQPSoftError::ACCESSREFUSED, topic))
+                .refusal()
+                .is_some()
+        );
+        let exchange = "ACCESS_REFUSED - access to exchange 'xivo' in vhost '/' refused for user 'u'";
+        assert!(
+            Fault::Publish(soft(AMQPSoftError::ACCESSREFUSED, exchange))
+                .refusal()
+                .is_none()
+        );
+        assert!(
+            Fault::Publish(soft(AMQPSoftError::NOTFOUND, ""))
+                .refusal()
+                .is_none()
+        );
+        assert!(
+            Fault::Consume(soft(AMQPSoftError::PRECONDITIONFAILED, ""))
+                .refusal()
+                .is_none()
+        );
+        assert!(
+            Fault::Lost(error(AMQPHardError::CONNECTIONFORCED.into(), ""))
+                .refusal()
+                .is_none()
+        );
+        assert!(
+            Fault::Publish(ErrorKind::MissingHeartbeatError.into())
+                .refusal()
+                .is_none()
+        );
+        assert!(Fault::Nacked.refusal().is_none());
+    }
+}

@@ -1,0 +1,26 @@
+//! The AMQP engine: lapin, and what it takes to lose no message with it.
+//!
+//! `supervisor` builds one `session` after the other; in each, `direction` runs twice. The promise is at least
+//! once and in order: a delivery is acked when everything that came of it is confirmed, and whatever goes wrong
+//! ends the session, so that the broker delivers again what was not acked.
+
+mod acks;
+mod address;
+mod backoff;
+mod care;
+mod counters;
+mod declare;
+mod direction;
+mod fault;
+mod printable;
+mod properties;
+mod quarantine;
+mod session;
+mod supervisor;
+mod window;
+
+pub use address::{AddressError, BrokerAddress};
+pub use counters::{Counters, DirectionSnapshot, Snapshot};
+pub use declare::{Inequivalent, Object, SetUpError};
+pub use direction::{Direction, Unroutable};
+pub use supervisor::{Bridge, Event, RunError, Side, run};

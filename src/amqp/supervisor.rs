@@ -1,0 +1,316 @@
+//! Keeps the bridge running: session after session until it is told to stop.
+//!
+//! A lost connection is a state and not an error. Only what no waiting will cure, found before the bridge ever
+//! ran, ends it: an exchange or queue that exists otherwise, or a broker that does not let us in.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{info, warn};
+
+use super::address::BrokerAddress;
+use super::backoff::Backoff;
+use super::care::Care;
+use super::counters::Counters;
+use super::declare::{Inequivalent, SetUpError};
+use super::direction::{self, Settings, Unroutable};
+use super::fault::Fault;
+use super::printable::printable;
+use super::session::{Events, Notice, OpenError, Session};
+use crate::core::topology::Topology;
+use crate::core::translate::Translator;
+
+/// While the broker is away, so often at most is it said.
+const REMINDER: Duration = Duration::from_secs(10);
+
+/// How long an ended session may take to close its connections.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// All that the engine needs.
+#[derive(Debug)]
+pub struct Bridge {
+    /// Where the legacy exchanges are.
+    pub legacy: Side,
+    /// Where the modern exchange is; may be the same broker.
+    pub modern: Side,
+    /// Decides what becomes of a message.
+    pub translator: Translator,
+    /// How many deliveries may be under way in each direction: the bound of memory and of duplicates.
+    pub prefetch_count: u16,
+    /// What to do about publications that no queue wants.
+    pub unroutable: Unroutable,
+    /// How long to finish what is under way when told to stop.
+    pub shutdown_grace: Duration,
+    /// How long to wait for a publisher confirm without any progress.
+    pub confirm_timeout: Duration,
+    /// What happens is counted here.
+    pub counters: Arc<Counters>,
+}
+
+/// One side of the bridge.
+#[derive(Debug)]
+pub struct Side {
+    /// The broker.
+    pub address: BrokerAddress,
+    /// What has to be there.
+    pub topology: Topology,
+    /// The queue to consume from.
+    pub intake_queue: String,
+    /// The queue for messages from this side that could not be translated.
+    pub quarantine_queue: String,
+}
+
+/// What happens to the bridge as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// Both directions consume.
+    Ready {
+        /// For the first time.
+        first: bool,
+    },
+    /// The session ended; another one will be tried.
+    Lost,
+    /// A broker takes no messages for now. Nothing is lost.
+    Blocked,
+    /// It does again.
+    Unblocked,
+    /// Told to stop; finishing what is under way.
+    Draining,
+}
+
+/// Why the bridge cannot run at all.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RunError {
+    /// An exchange or a queue exists with other arguments than are needed.
+    #[error("on {broker}: {source}")]
+    Inequivalent {
+        /// The broker, without a password.
+        broker: String,
+        /// What differs.
+        source: Inequivalent,
+    },
+    /// A broker does not let us in, or not do what we have to.
+    #[error("on {broker}: access refused: {text}")]
+    AccessRefused {
+        /// The broker, without a password.
+        broker: String,
+        /// The broker's words.
+        text: String,
+    },
+}
+
+/// Runs the bridge until `shutdown` resolves.
+///
+/// `events` is called from within and should not block. Lost connections are retried for ever, with a delay
+/// between 100 ms and 5 s, and logged here.
+///
+/// # Errors
+/// Only before both directions have consumed for the first time, and only for what waiting does not cure.
+pub async fn run(
+    bridge: &Bridge,
+    events: impl Fn(Event),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let mut shutdown = pin!(shutdown);
+    let mut backoff = Backoff::default();
+    let mut cares = Cares::default();
+    let mut complaints = Complaints::default();
+    let mut first = true;
+    loop {
+        let opened = tokio::select! {
+            biased;
+            () = &mut shutdown => return Ok(()),
+            opened = Session::open(bridge) => opened,
+        };
+        match opened {
+            Err(open_error) => {
+                let cause = open_error.to_string();
+                if let Some(fatal) = fatal(open_error).filter(|_| first) {
+                    return Err(fatal);
+                }
+                let retry_in = backoff.next_delay();
+                complaints.complain(|| warn!(%cause, ?retry_in, "no session with the broker"));
+                tokio::select! {
+                    biased;
+                    () = &mut shutdown => return Ok(()),
+                    () = sleep(retry_in) => {}
+                }
+            }
+            Ok(session) => {
+                bridge.counters.session_began();
+                events(Event::Ready { first });
+                if !first {
+                    info!("consuming again");
+                }
+                first = false;
+                complaints = Complaints::default();
+
+                let began = Instant::now();
+                let settled = || bridge.counters.settled();
+                let settled_before = settled();
+                let Some(fault) = run_session(bridge, session, &mut cares, &events, shutdown.as_mut()).await
+                else {
+                    return Ok(());
+                };
+                // A session that ended before it did anything was no good: do not hurry to the next.
+                if settled() > settled_before || began.elapsed() >= Backoff::LONGEST {
+                    backoff.reset();
+                }
+                events(Event::Lost);
+                let retry_in = backoff.next_delay();
+                warn!(cause = %fault, ?retry_in, "session ended");
+                tokio::select! {
+                    biased;
+                    () = &mut shutdown => return Ok(()),
+                    () = sleep(retry_in) => {}
+                }
+            }
+        }
+    }
+}
+
+/// What both directions remember of the sessions before.
+#[derive(Default)]
+struct Cares {
+    to_legacy: Care,
+    to_modern: Care,
+}
+
+/// Runs both directions until a fault, which is returned, or until the end of the shutdown.
+async fn run_session(
+    bridge: &Bridge,
+    mut session: Session,
+    cares: &mut Cares,
+    on: &impl Fn(Event),
+    shutdown: Pin<&mut impl Future<Output = ()>>,
+) -> Option<Fault> {
+    let (stop, stopped) = watch::channel(false);
+    let Session {
+        to_legacy,
+        to_modern,
+        events,
+        ..
+    } = &mut session;
+    let settings = |counters| Settings {
+        unroutable: bridge.unroutable,
+        confirm_timeout: bridge.confirm_timeout,
+        counters,
+    };
+    let translator = &bridge.translator;
+    let mut both = Box::pin(try_join(
+        direction::run(
+            to_legacy,
+            settings(&bridge.counters.to_legacy),
+            &mut cares.to_legacy,
+            |message| translator.to_legacy(message),
+            stopped.clone(),
+        ),
+        direction::run(
+            to_modern,
+            settings(&bridge.counters.to_modern),
+            &mut cares.to_modern,
+            |message| translator.to_modern(message),
+            stopped,
+        ),
+    ));
+
+    // The directions are asked first: they know best what an error of their channels means.
+    let fault = tokio::select! {
+        biased;
+        ended = &mut both => ended.err(),
+        fault = watch_for_fault(events, on) => Some(fault),
+        () = shutdown => None,
+    };
+    if let Some(fault) = fault {
+        drop(both);
+        if fault.refusal().is_some() {
+            let suspects = u64::from(bridge.prefetch_count);
+            warn!(
+                suspects,
+                "the broker closed a channel because of a message; going on one by one"
+            );
+            cares.to_legacy.begin(suspects);
+            cares.to_modern.begin(suspects);
+        }
+        session.close(CLOSE_TIMEOUT).await;
+        return Some(fault);
+    }
+
+    on(Event::Draining);
+    let deadline = Instant::now() + bridge.shutdown_grace;
+    let closing = CLOSE_TIMEOUT.min(bridge.shutdown_grace / 5);
+    stop.send_replace(true);
+    let drained = timeout_at(deadline - closing, async {
+        tokio::select! {
+            biased;
+            ended = &mut both => ended.err(),
+            fault = watch_for_fault(events, on) => Some(fault),
+        }
+    });
+    match drained.await {
+        Ok(None) => {}
+        Ok(Some(fault)) => warn!(cause = %fault, "session ended while stopping; the rest is delivered again"),
+        Err(_) => warn!("not all was confirmed in time; the rest is delivered again"),
+    }
+    drop(both);
+    session
+        .close(deadline.saturating_duration_since(Instant::now()).max(closing))
+        .await;
+    None
+}
+
+async fn watch_for_fault(events: &mut Events, on: &impl Fn(Event)) -> Fault {
+    loop {
+        match events.next().await {
+            Notice::Blocked { broker, reason } => {
+                warn!(
+                    broker,
+                    reason = printable(reason),
+                    "the broker takes no messages for now"
+                );
+                on(Event::Blocked);
+            }
+            Notice::Unblocked { broker } => {
+                info!(broker, "the broker takes messages again");
+                on(Event::Unblocked);
+            }
+            Notice::Fault(fault) => return fault,
+        }
+    }
+}
+
+/// The error to end with, for what does not get better by waiting.
+fn fatal(error: OpenError) -> Option<RunError> {
+    match error {
+        OpenError::Failed {
+            broker,
+            source: SetUpError::Inequivalent(source),
+            ..
+        } => Some(RunError::Inequivalent { broker, source }),
+        OpenError::Failed {
+            broker,
+            source: SetUpError::AccessRefused { text },
+            ..
+        } => Some(RunError::AccessRefused { broker, text }),
+        OpenError::Failed { .. } | OpenError::TimedOut { .. } => None,
+    }
+}
+
+/// Says the same at once, and then at most every ten seconds.
+#[derive(Default)]
+struct Complaints {
+    last: Option<Instant>,
+}
+
+impl Complaints {
+    fn complain(&mut self, say: impl FnOnce()) {
+        if self.last.is_none_or(|last| last.elapsed() >= REMINDER) {
+            self.last = Some(Instant::now());
+            say();
+        }
+    }
+}

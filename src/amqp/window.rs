@@ -1,0 +1,365 @@
+//! What is under way: deliveries in the order in which they came, each with the confirms it waits for.
+//!
+//! Nothing waits for a confirm before the next message is sent, but deliveries are settled in order, so an
+//! ack of the last one settled (with `multiple`) covers exactly what is confirmed. Only the oldest is polled:
+//! the futures behind it are already on their way and need nobody's attention.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use futures_util::future::{MaybeDone, maybe_done};
+use lapin::Confirmation;
+
+use super::fault::Fault;
+
+/// What a message was sent for, which decides what its confirm means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A translation. No queue need want it.
+    Publication,
+    /// A message to quarantine. Returned, it would be lost.
+    Quarantine,
+}
+
+/// The deliveries under way. `F` resolves to a publisher confirm, `T` is what it takes to ack the delivery.
+pub(super) struct Window<F: Future, T> {
+    entries: VecDeque<Entry<F, T>>,
+}
+
+/// Deliveries that are done, all that came before them included.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Settled<T> {
+    /// To be acked with `multiple`.
+    pub(super) last: T,
+    /// How many deliveries.
+    pub(super) deliveries: u64,
+    /// How many publications came of them.
+    pub(super) published: u64,
+    /// How many of those no queue wanted.
+    pub(super) unroutable: u64,
+}
+
+struct Entry<F: Future, T> {
+    acker: T,
+    confirms: Vec<(Purpose, MaybeDone<F>)>,
+    confirmed: usize,
+    unroutable: u64,
+}
+
+impl<F, T> Window<F, T>
+where
+    F: Future<Output = lapin::Result<Confirmation>> + Unpin,
+{
+    pub(super) fn new() -> Self {
+        Self {
+            entries: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Adds a delivery and sends what came of it, which may be nothing.
+    pub(super) fn push(&mut self, acker: T, sendings: Vec<(Purpose, F)>) {
+        let mut confirms: Vec<_> = sendings
+            .into_iter()
+            .map(|(purpose, sending)| (purpose, maybe_done(sending)))
+            .collect();
+        // The first poll of a publish queues its frames. What wakes it later is of no interest until it is the
+        // oldest, hence a waker that does nothing.
+        let mut context = Context::from_waker(Waker::noop());
+        for (_, confirm) in &mut confirms {
+            let _ = Pin::new(confirm).poll(&mut context);
+        }
+        self.entries.push_back(Entry {
+            acker,
+            confirms,
+            confirmed: 0,
+            unroutable: 0,
+        });
+    }
+
+    /// Ready when at least the oldest delivery is settled, with as many as are, up to `most`.
+    ///
+    /// After an error the window is of no use any more.
+    pub(super) fn poll_settled(
+        &mut self,
+        context: &mut Context<'_>,
+        most: u64,
+    ) -> Poll<Result<Settled<T>, Fault>> {
+        let mut settled: Option<Settled<T>> = None;
+        while let Some(oldest) = self.entries.front_mut() {
+            match oldest.poll(context) {
+                Poll::Pending => break,
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                Poll::Ready(Ok(())) => {}
+            }
+            let Some(entry) = self.entries.pop_front() else {
+                break;
+            };
+            let so_far = settled.take().map_or((0, 0, 0), |so_far| {
+                (so_far.deliveries, so_far.published, so_far.unroutable)
+            });
+            let publications = entry
+                .confirms
+                .iter()
+                .filter(|(purpose, _)| *purpose == Purpose::Publication);
+            let done = Settled {
+                last: entry.acker,
+                deliveries: so_far.0 + 1,
+                published: so_far.1 + publications.count() as u64,
+                unroutable: so_far.2 + entry.unroutable,
+            };
+            if done.deliveries >= most {
+                return Poll::Ready(Ok(done));
+            }
+            settled = Some(done);
+        }
+        settled.map_or(Poll::Pending, |settled| Poll::Ready(Ok(settled)))
+    }
+}
+
+impl<F, T> Entry<F, T>
+where
+    F: Future<Output = lapin::Result<Confirmation>> + Unpin,
+{
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        while let Some((purpose, confirm)) = self.confirms.get_mut(self.confirmed) {
+            ready!(Pin::new(&mut *confirm).poll(context));
+            // Whatever it says, it must not be polled again.
+            self.confirmed += 1;
+            match (Pin::new(confirm).take_output(), purpose) {
+                (Some(Ok(Confirmation::Ack(None))), _) => {}
+                (Some(Ok(Confirmation::Ack(Some(_)))), Purpose::Publication) => self.unroutable += 1,
+                (Some(Ok(Confirmation::Ack(Some(_)))), Purpose::Quarantine) => {
+                    return Poll::Ready(Err(Fault::QuarantineGone));
+                }
+                (Some(Ok(Confirmation::Nack(_))), _) => return Poll::Ready(Err(Fault::Nacked)),
+                (Some(Err(error)), Purpose::Publication) => return Poll::Ready(Err(Fault::Publish(error))),
+                (Some(Err(error)), Purpose::Quarantine) => return Poll::Ready(Err(Fault::Quarantine(error))),
+                // Cannot be: the channel confirms, and this confirm was not asked before.
+                (Some(Ok(Confirmation::NotRequested)) | None, _) => return Poll::Ready(Err(Fault::Closed)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+    use std::task::Wake;
+
+    use lapin::ErrorKind;
+    use lapin::message::{BasicReturnMessage, Delivery};
+
+    use super::*;
+
+    /// A confirm that resolves when the test says so, and panics like a promise when polled after that.
+    #[derive(Clone, Default)]
+    struct Promise(Arc<Mutex<State>>);
+
+    #[derive(Default)]
+    struct State {
+        polls: usize,
+        result: Option<lapin::Result<Confirmation>>,
+        gone: bool,
+        waker: Option<Waker>,
+    }
+
+    impl Promise {
+        fn resolve(&self, result: lapin::Result<Confirmation>) {
+            let mut state = self.0.lock().unwrap();
+            state.result = Some(result);
+            if let Some(waker) = state.waker.take() {
+                waker.wake();
+            }
+        }
+
+        fn polls(&self) -> usize {
+            self.0.lock().unwrap().polls
+        }
+    }
+
+    impl Future for Promise {
+        type Output = lapin::Result<Confirmation>;
+
+        fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+            let mut state = self.0.lock().unwrap();
+            assert!(!state.gone, "polled after completion");
+            state.polls += 1;
+            match state.result.take() {
+                Some(result) => {
+                    state.gone = true;
+                    Poll::Ready(result)
+                }
+                None => {
+                    state.waker = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        }
+    }
+
+    fn ack() -> lapin::Result<Confirmation> {
+        Ok(Confirmation::Ack(None))
+    }
+
+    fn returned() -> lapin::Result<Confirmation> {
+        let delivery = Delivery::mock(0, "".into(), "".into(), false, Vec::new());
+        let message = BasicReturnMessage {
+            delivery,
+            reply_code: 312,
+            reply_text: "NO_ROUTE".into(),
+        };
+        Ok(Confirmation::Ack(Some(message)))
+    }
+
+    fn window(sizes: &[usize]) -> (Window<Promise, usize>, Vec<Vec<Promise>>) {
+        let mut window = Window::new();
+        let mut promises = Vec::new();
+        for (tag, size) in sizes.iter().enumerate() {
+            let sent: Vec<_> = (0..*size).map(|_| Promise::default()).collect();
+            window.push(
+                tag,
+                sent.iter()
+                    .map(|promise| (Purpose::Publication, promise.clone()))
+                    .collect(),
+            );
+            promises.push(sent);
+        }
+        (window, promises)
+    }
+
+    fn settled(window: &mut Window<Promise, usize>) -> Poll<Result<Settled<usize>, Fault>> {
+        window.poll_settled(&mut Context::from_waker(Waker::noop()), 64)
+    }
+
+    fn expect(window: &mut Window<Promise, usize>, last: usize, deliveries: u64) -> Settled<usize> {
+        match settled(window) {
+            Poll::Ready(Ok(settled)) => {
+                assert_eq!((settled.last, settled.deliveries), (last, deliveries));
+                settled
+            }
+            _ => panic!("not settled"),
+        }
+    }
+
+    #[test]
+    fn settles_in_order_whatever_the_order_of_the_confirms() {
+        let (mut window, promises) = window(&[1, 2, 1, 1]);
+        promises[2][0].resolve(ack());
+        promises[1][1].resolve(ack());
+        assert!(settled(&mut window).is_pending());
+        promises[0][0].resolve(ack());
+        expect(&mut window, 0, 1);
+        assert!(settled(&mut window).is_pending());
+        promises[1][0].resolve(ack());
+        assert_eq!(expect(&mut window, 2, 2).published, 3);
+        assert_eq!(window.entries.len(), 1);
+    }
+
+    #[test]
+    fn a_delivery_without_publications_waits_for_those_before_it() {
+        let (mut window, promises) = window(&[0, 1, 0, 0]);
+        expect(&mut window, 0, 1);
+        assert!(settled(&mut window).is_pending());
+        promises[1][0].resolve(ack());
+        expect(&mut window, 3, 3);
+        assert!(window.is_empty());
+    }
+
+    #[test]
+    fn sends_at_once_and_then_looks_at_the_oldest_only() {
+        let (mut window, promises) = window(&[1, 1, 1]);
+        for _ in 0..5 {
+            assert!(settled(&mut window).is_pending());
+        }
+        assert_eq!(
+            promises.iter().map(|sent| sent[0].polls()).collect::<Vec<_>>(),
+            [6, 1, 1]
+        );
+    }
+
+    #[test]
+    fn takes_a_confirm_that_was_there_at_once() {
+        let mut window = Window::new();
+        let promise = Promise::default();
+        promise.resolve(ack());
+        window.push(7, vec![(Purpose::Publication, promise)]);
+        expect(&mut window, 7, 1);
+    }
+
+    #[test]
+    fn hands_out_no_more_than_asked_for() {
+        let (mut window, _) = window(&[0, 0, 0]);
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(settled)) = window.poll_settled(&mut context, 2) else {
+            panic!()
+        };
+        assert_eq!((settled.last, settled.deliveries), (1, 2));
+        expect(&mut window, 2, 1);
+    }
+
+    #[test]
+    fn is_woken_by_the_oldest() {
+        struct Count(AtomicUsize);
+        impl Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let (mut window, promises) = window(&[1, 1]);
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        assert!(
+            window
+                .poll_settled(&mut Context::from_waker(&waker), 64)
+                .is_pending()
+        );
+        promises[1][0].resolve(ack());
+        assert_eq!(count.0.load(Ordering::SeqCst), 0);
+        promises[0][0].resolve(ack());
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn counts_a_returned_publication_and_fails_on_a_returned_quarantine() {
+        let mut window = Window::new();
+        let (publication, quarantine) = (Promise::default(), Promise::default());
+        window.push(1, vec![(Purpose::Publication, publication.clone())]);
+        window.push(2, vec![(Purpose::Quarantine, quarantine.clone())]);
+        publication.resolve(returned());
+        let done = expect(&mut window, 1, 1);
+        assert_eq!((done.published, done.unroutable), (1, 1));
+        quarantine.resolve(returned());
+        assert!(matches!(
+            settled(&mut window),
+            Poll::Ready(Err(Fault::QuarantineGone))
+        ));
+    }
+
+    #[test]
+    fn nothing_is_settled_by_a_nack_or_an_error() {
+        let (mut window, promises) = window(&[1]);
+        promises[0][0].resolve(Ok(Confirmation::Nack(None)));
+        assert!(matches!(settled(&mut window), Poll::Ready(Err(Fault::Nacked))));
+        let (mut window, promises) = self::window(&[1]);
+        promises[0][0].resolve(Err(ErrorKind::MissingHeartbeatError.into()));
+        assert!(matches!(
+            settled(&mut window),
+            Poll::Ready(Err(Fault::Publish(_)))
+        ));
+        let mut window = Window::new();
+        let promise = Promise::default();
+        window.push(1, vec![(Purpose::Quarantine, promise.clone())]);
+        promise.resolve(Err(ErrorKind::MissingHeartbeatError.into()));
+        assert!(matches!(
+            settled(&mut window),
+            Poll::Ready(Err(Fault::Quarantine(_)))
+        ));
+    }
+}

@@ -1,0 +1,235 @@
+//! The command line. Definitions only: what the words mean, not what they do.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{QUEUE_TYPES, UNKNOWN_EVENTS};
+use crate::core::topology::QueueKind;
+use crate::core::translate::{BridgeId, OriginUuid, UnknownEvents};
+use crate::core::version::Version;
+
+/// Compatibility bridge for the XiVO/Wazo message bus: scripts written for the exchange `xivo-cti` keep
+/// working on a platform that publishes on `xivo`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cti-bridge",
+    version,
+    propagate_version = true,
+    after_help = "Examples:
+  cti-bridge run --origin-uuid ca7f87e9-c2c8-5fad-ba1b-c3140ebb9be3
+  echo '{\"name\": \"call_form_result\", \"data\": {\"user_id\": 40}}' | cti-bridge translate --to modern
+  cti-bridge rules show call_created
+
+Exit codes: 0 done, 1 findings, 64 usage, 65 bad input, 66 no such input, 69 broker unreachable,
+70 bug, 75 gave up waiting, 77 access refused, 78 configuration, mapping file or topology invalid."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Republish events both ways until SIGTERM or SIGINT
+    Run(Box<Run>),
+    /// Translate events from files or standard input, without a broker
+    Translate(Translate),
+    /// Look at the mapping rules and check them
+    #[command(subcommand)]
+    Rules(Rules),
+}
+
+/// Where the rules come from.
+#[derive(Debug, Args, Default, Clone)]
+pub struct RulesFrom {
+    /// Also read the mapping files in this directory; their rules replace built-in ones of the same name
+    #[arg(long, value_name = "DIR", env = "CTI_BRIDGE_MAPPINGS", value_delimiter = ':')]
+    pub mappings: Vec<PathBuf>,
+    /// Leave the built-in mapping files out
+    #[arg(long)]
+    pub no_builtin_mappings: bool,
+}
+
+/// `cti-bridge run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Settings come from /etc/cti-bridge/config.yml, then /etc/cti-bridge/conf.d/*.yml, then the
+environment, then these options. A password belongs into a file (`bus: {password_file: …}`), the environment
+variable CTI_BRIDGE_AMQP_URL or the systemd credential `amqp-password`, never on the command line.")]
+pub struct Run {
+    /// The broker, as amqp://user@host:5672/vhost [default: guest on localhost]
+    #[arg(long, value_name = "URL", env = "CTI_BRIDGE_AMQP_URL", hide_env_values = true)]
+    pub amqp_url: Option<String>,
+    /// The uuid of this server, written into events that have none [env: XIVO_UUID too]
+    #[arg(long, value_name = "UUID", env = "CTI_BRIDGE_ORIGIN_UUID", value_parser = origin_uuid)]
+    pub origin_uuid: Option<OriginUuid>,
+    /// Also listen for these events on the legacy side; `all` for every event of the catalog
+    #[arg(long, value_name = "NAME", env = "CTI_BRIDGE_LEGACY_EVENTS", value_delimiter = ',')]
+    pub legacy_event: Vec<String>,
+    /// Read this file instead of /etc/cti-bridge
+    #[arg(long, value_name = "FILE", env = "CTI_BRIDGE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The version of the platform [default: 19.05]
+    #[arg(long, value_name = "VERSION", env = "CTI_BRIDGE_MODERN_VERSION")]
+    pub modern_version: Option<Version>,
+    /// What becomes of modern events without a rule [default: pass]
+    #[arg(long, value_name = "pass|quarantine|drop", env = "CTI_BRIDGE_UNKNOWN_EVENTS", value_parser = unknown_events)]
+    pub unknown_events: Option<UnknownEvents>,
+    /// The id in the mark that keeps events from coming back [default: the origin uuid]
+    #[arg(long, value_name = "ID", env = "CTI_BRIDGE_BRIDGE_ID", value_parser = bridge_id)]
+    pub bridge_id: Option<BridgeId>,
+    /// Deliveries in flight per direction [default: 256]
+    #[arg(long, value_name = "N", env = "CTI_BRIDGE_PREFETCH_COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub prefetch_count: Option<u16>,
+    /// The type of the bridge's own queues [default: quorum]
+    #[arg(long, value_name = "quorum|classic", env = "CTI_BRIDGE_QUEUE_TYPE", value_parser = queue_kind)]
+    pub queue_type: Option<QueueKind>,
+    /// Publish with delivery mode 2
+    #[arg(long)]
+    pub persistent: bool,
+    /// Seconds between status lines, 0 for none [default: 60]
+    #[arg(long, value_name = "SECONDS", env = "CTI_BRIDGE_STATUS_INTERVAL")]
+    pub status_interval: Option<u64>,
+    /// Where the rules come from.
+    #[command(flatten)]
+    pub rules: RulesFrom,
+    /// How log lines are written
+    #[arg(long, value_enum, default_value_t, env = "CTI_BRIDGE_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// Which log lines are written
+    #[arg(long, value_enum, default_value_t, env = "CTI_BRIDGE_LOG_LEVEL")]
+    pub log_level: LogLevel,
+}
+
+/// `cti-bridge translate`.
+#[derive(Debug, Args)]
+#[command(after_help = "Each line of input is an event, or an object with the event under `body` and, as they apply,
+`exchange`, `routing_key` and `properties`. Each line of output is such an object; what was written can be read
+again. A line that cannot be translated is told on standard error with its number, and the exit code is 1.")]
+pub struct Translate {
+    /// The form to translate to
+    #[arg(long, value_enum)]
+    pub to: Form,
+    /// Write the event alone, without routing key and properties
+    #[arg(long)]
+    pub bare: bool,
+    /// The `origin_uuid` of events that have none
+    #[arg(long, value_name = "UUID", env = "CTI_BRIDGE_ORIGIN_UUID", value_parser = origin_uuid,
+          default_value = "00000000-0000-0000-0000-000000000000")]
+    pub origin_uuid: OriginUuid,
+    /// The version of the platform
+    #[arg(long, value_name = "VERSION", env = "CTI_BRIDGE_MODERN_VERSION", default_value = "19.05")]
+    pub modern_version: Version,
+    /// What becomes of modern events without a rule
+    #[arg(long, value_name = "pass|quarantine|drop", default_value = "pass", value_parser = unknown_events)]
+    pub unknown_events: UnknownEvents,
+    /// Where the rules come from.
+    #[command(flatten)]
+    pub rules: RulesFrom,
+    /// Files of JSON lines; `-` or none for standard input
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// `cti-bridge rules`.
+#[derive(Debug, Subcommand)]
+pub enum Rules {
+    /// Check mapping files and the examples in them
+    Check {
+        /// The directory to check, by itself; without it, the built-in files
+        dir: Option<PathBuf>,
+        /// How the result is written
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// List the events of all rules
+    List {
+        /// Where the rules come from.
+        #[command(flatten)]
+        rules: RulesFrom,
+        /// How the result is written
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Explain one event: both faces, versions, ACL, and where documents and wire differ
+    Show {
+        /// The event's name, such as `call_created`
+        event: String,
+        /// Where the rules come from.
+        #[command(flatten)]
+        rules: RulesFrom,
+        /// How the result is written
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+/// One of the two forms of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// Two keys, direct exchange `xivo-cti`
+    Legacy,
+    /// Four keys, topic exchange `xivo`
+    Modern,
+}
+
+/// How a result is written to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON document, for scripts
+    Json,
+}
+
+/// How log lines are written to standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogFormat {
+    /// For people; in colours on a terminal
+    #[default]
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+/// The least severe log lines that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogLevel {
+    /// What stops the bridge
+    Error,
+    /// And what an operator should look at
+    Warn,
+    /// And changes of state, and the regular status
+    #[default]
+    Info,
+    /// And each refused message
+    Debug,
+    /// Everything
+    Trace,
+}
+
+fn origin_uuid(text: &str) -> Result<OriginUuid, String> {
+    OriginUuid::parse(text).ok_or_else(|| "expected a uuid, such as ca7f87e9-c2c8-5fad-ba1b-c3140ebb9be3".into())
+}
+
+fn bridge_id(text: &str) -> Result<BridgeId, String> {
+    BridgeId::parse(text).ok_or_else(|| "expected 1 to 64 letters, digits, `-`, `_` or `.`".into())
+}
+
+fn unknown_events(text: &str) -> Result<UnknownEvents, String> {
+    word(text, &UNKNOWN_EVENTS)
+}
+
+fn queue_kind(text: &str) -> Result<QueueKind, String> {
+    word(text, &QUEUE_TYPES)
+}
+
+fn word<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice).ok_or_else(|| {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        format!("expected one of {}", words.join(", "))
+    })
+}

@@ -1,0 +1,68 @@
+//! The commands, one file each: read the world, ask the core, act, return how it went.
+
+pub mod mappings;
+pub mod rules;
+pub mod run;
+pub mod translate;
+
+use std::fmt;
+
+use crate::cli::RulesFrom;
+use crate::core::catalog::Mappings;
+use crate::exit_code::Exit;
+
+/// Why a command could not do its work, ready to be told.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    text: String,
+}
+
+impl Failure {
+    /// A failure told in one sentence: lower case, no full stop.
+    #[must_use]
+    pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
+        Self { exit, text: format!("error: {message}\n") }
+    }
+
+    /// A failure that is told by several rendered messages, a blank line between them.
+    #[must_use]
+    pub fn rendered(exit: Exit, messages: Vec<String>) -> Self {
+        let count = messages.len();
+        let mut text = messages.join("\n");
+        if count > 1 {
+            text.push_str(&format!("\n{count} mistakes\n"));
+        }
+        Self { exit, text }
+    }
+
+    /// The same with a line on what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl fmt::Display) -> Self {
+        self.text.push_str(&format!("  = help: {help}\n"));
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn load(from: &RulesFrom) -> Result<Mappings, Failure> {
+    mappings::load(!from.no_builtin_mappings, &from.mappings)
+}
+
+/// Writes a result to standard output. A reader that has gone, as with `| head`, is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    use std::io::{ErrorKind, Write};
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Unreachable, format!("cannot write: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

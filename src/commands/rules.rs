@@ -1,0 +1,291 @@
+//! `rules check`, `rules list` and `rules show`: the mapping rules for people.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value as Json, json};
+
+use super::{Failure, load, mappings};
+use crate::cli::{Output, Rules, RulesFrom};
+use crate::core::catalog::Mappings;
+use crate::core::diagnostic::did_you_mean;
+use crate::core::examples;
+use crate::core::rule::{HeaderTemplate, Modern, Observed, ObservedAcl, Rule, Values};
+use crate::core::template::Template;
+use crate::exit_code::Exit;
+use crate::render;
+
+/// Runs one of the commands; its result goes to standard output.
+///
+/// # Errors
+/// When mapping files cannot be read or are not valid, an example does not hold, or there is no such event.
+pub fn rules(command: &Rules) -> Result<Exit, Failure> {
+    let (text, exit) = match command {
+        Rules::Check { dir, output } => {
+            let directories: Vec<_> = dir.iter().cloned().collect();
+            check(&mappings::load(dir.is_none(), &directories)?, *output)?
+        }
+        Rules::List { rules, output } => (list(&load(rules)?, *output), Exit::Done),
+        Rules::Show { event, rules, output } => (show(event, rules, *output)?, Exit::Done),
+    };
+    super::print(&text)?;
+    Ok(exit)
+}
+
+fn check(mappings: &Mappings, output: Output) -> Result<(String, Exit), Failure> {
+    let checked = examples::check(mappings);
+    let failed: Vec<String> = checked
+        .failed
+        .iter()
+        .map(|(file, mistake)| render::diagnostic(&file.path, &file.text, mistake))
+        .collect();
+    if !failed.is_empty() {
+        return Err(Failure::rendered(Exit::Misconfigured, failed));
+    }
+    let (files, rules) = (mappings.files().count(), mappings.rules().count());
+    let events: usize = mappings.rules().map(|rule| rule.listed_names().len().max(1)).sum();
+    let missing = &checked.without_example;
+    let text = match output {
+        Output::Json => document(
+            "rules-check",
+            json!({
+                "files": files, "rules": rules, "events": events, "examples": checked.examples,
+                "without_example": missing.iter().map(|(_, name)| name).collect::<Vec<_>>(),
+            }),
+        ),
+        Output::Text => {
+            let mut text = format!("{files} files, {rules} rules, {events} events, {} examples: all hold\n", checked.examples);
+            for (file, name) in missing {
+                let _ = writeln!(text, "no example shows `{name}` ({})", file.path);
+            }
+            text
+        }
+    };
+    Ok((text, Exit::Done))
+}
+
+fn list(mappings: &Mappings, output: Output) -> String {
+    if output == Output::Json {
+        let rules: Vec<Json> = mappings.files().flat_map(|file| file.rules.iter().map(|rule| rule_json(&file.path, rule))).collect();
+        return document("rules-list", json!({ "rules": rules }));
+    }
+    let mut rows = vec![["EVENT".to_owned(), "VERSIONS".into(), "LEGACY".into(), "MODERN".into()]];
+    for rule in mappings.rules() {
+        let names = rule.listed_names();
+        let names = if names.is_empty() { vec![rule.event.to_string()] } else { names.into_iter().map(|(name, _)| name).collect() };
+        for name in names {
+            let addresses: Vec<&str> = rule.legacy.addresses.iter().map(|address| address.exchange.as_str()).collect();
+            rows.push([name, rule.versions.to_string(), addresses.join(", "), modern_key(rule)]);
+        }
+    }
+    table(&rows)
+}
+
+fn modern_key(rule: &Rule) -> String {
+    match (&rule.modern, &rule.rebuilt_from) {
+        (Modern::Face(face), _) => face.routing_key.to_string(),
+        (Modern::None { .. }, Some(from)) => format!("(rebuilt from {})", from.name),
+        (Modern::None { .. }, None) => "(none)".into(),
+    }
+}
+
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+fn show(event: &str, from: &RulesFrom, output: Output) -> Result<String, Failure> {
+    let mappings = load(from)?;
+    let rules: Vec<(&str, &Rule)> = mappings
+        .files()
+        .flat_map(|file| file.rules.iter().map(|rule| (file.path.as_str(), rule.as_ref())))
+        .filter(|(_, rule)| concerns(rule, event))
+        .collect();
+    if rules.is_empty() {
+        let names: Vec<String> =
+            mappings.rules().flat_map(|rule| rule.listed_names().into_iter().map(|(name, _)| name)).collect();
+        let help = did_you_mean(event, names.iter().map(String::as_str))
+            .unwrap_or_else(|| "`cti-bridge rules list` shows all of them".into());
+        let message = format!("no rule for `{}`", render::printable(event));
+        return Err(Failure::new(Exit::NoInput, message).help(help));
+    }
+    Ok(match output {
+        Output::Json => {
+            let rules: Vec<Json> = rules.iter().map(|(path, rule)| rule_json(path, rule)).collect();
+            document("rules-show", json!({ "event": event, "rules": rules }))
+        }
+        Output::Text => rules.iter().map(|(path, rule)| rule_text(event, path, rule)).collect::<Vec<_>>().join("\n"),
+    })
+}
+
+/// Whether the rule is about an event of this name, in either era, or is written with this name.
+fn concerns(rule: &Rule, name: &str) -> bool {
+    let modern = match &rule.modern {
+        Modern::Face(face) => Some(&face.name),
+        Modern::None { .. } => None,
+    };
+    let listed = rule.listed_names();
+    let modern_names = |template: &Template| {
+        listed.iter().any(|(_, values)| crate::core::rule::fill(template, values).as_literal() == Some(name))
+    };
+    rule.names(name)
+        || rule.event.to_string() == name
+        || modern.is_some_and(modern_names)
+        || rule.rebuilt_from.as_ref().is_some_and(|from| from.name == name)
+        || rule.observed.iter().any(|observed| observed.name.as_ref().is_some_and(modern_names))
+}
+
+fn rule_text(event: &str, path: &str, rule: &Rule) -> String {
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    for parameter in &rule.parameters {
+        let values = match &parameter.values {
+            Values::Listed(values) => values.join(", "),
+            Values::Capitalised => "any word with a capital letter first".into(),
+        };
+        lines.push(("parameter", format!("{}: {values}", parameter.name)));
+    }
+    for address in &rule.legacy.addresses {
+        lines.push(("legacy", format!("{}  key {}", address.exchange, address.routing_key)));
+    }
+    if rule.legacy.listen {
+        lines.push(("", "legacy programs publish it: listened for by default".into()));
+    }
+    match &rule.modern {
+        Modern::None { reason } => lines.push(("modern", format!("none: {reason}"))),
+        Modern::Face(face) => {
+            lines.push(("modern", format!("{}  key {}", face.name, face.routing_key)));
+            lines.push(("ACL", acl_text(face.required_acl.as_ref())));
+            lines.extend(face.headers.iter().map(|(name, value)| ("header", header_text(name, value))));
+            for field in &face.data {
+                lines.push(("data", format!("legacy `{}` is modern `{}`{}", field.legacy, field.modern, values_text(&field.values))));
+            }
+        }
+    }
+    if let Some(from) = &rule.rebuilt_from {
+        let each = from.each.as_ref().map_or(String::new(), |each| format!(", one for each element of `{each}`"));
+        lines.push(("rebuilt from", format!("{}{each}", from.name)));
+        for field in &from.data {
+            lines.push(("", format!("`{}` from `{}`{}", field.legacy, field.modern, values_text(&field.values))));
+        }
+    }
+    lines.extend(rule.lost.iter().map(|lost| ("lost", lost.clone())));
+    lines.extend(rule.observed.iter().map(|observed| ("on the wire", observed_text(observed))));
+    lines.extend(rule.note.iter().map(|note| ("note", note.clone())));
+    lines.push(("source", rule.source.clone()));
+    lines.push(("rule", format!("{} in {path}", rule.event)));
+    let mut text = format!("{event}  {}\n", rule.versions);
+    for (label, value) in lines {
+        let _ = writeln!(text, "  {label:<13} {value}");
+    }
+    text
+}
+
+fn acl_text(acl: Option<&Template>) -> String {
+    acl.map_or_else(|| "none: the websocket shows the event to nobody".into(), Template::to_string)
+}
+
+fn header_text(name: &Template, value: &HeaderTemplate) -> String {
+    match value {
+        HeaderTemplate::Text(value) => format!("{name}: {value}"),
+        HeaderTemplate::Flag(flag) => format!("{name}: {flag}"),
+    }
+}
+
+fn values_text(values: &[(crate::core::rule::Scalar, crate::core::rule::Scalar)]) -> String {
+    if values.is_empty() {
+        return String::new();
+    }
+    let pairs: Vec<String> = values.iter().map(|(legacy, modern)| format!("{legacy} is {modern}")).collect();
+    format!(" ({})", pairs.join(", "))
+}
+
+fn observed_text(observed: &Observed) -> String {
+    let mut parts = vec![format!("{}:", observed.versions)];
+    parts.extend(observed.name.iter().map(|name| format!("name {name}")));
+    parts.extend(observed.routing_key.iter().map(|key| format!("key {key}")));
+    parts.extend(observed.required_acl.iter().map(|acl| match acl {
+        ObservedAcl::Absent => "no ACL".into(),
+        ObservedAcl::Is(acl) => format!("ACL {acl}"),
+    }));
+    parts.extend(observed.headers.iter().map(|(name, value)| format!("header {}", header_text(name, value))));
+    parts.extend(observed.note.clone());
+    parts.push(format!("[{}]", observed.source));
+    parts.join(" ")
+}
+
+fn rule_json(path: &str, rule: &Rule) -> Json {
+    let headers = |headers: &[(Template, HeaderTemplate)]| -> Json {
+        let value = |value: &HeaderTemplate| match value {
+            HeaderTemplate::Text(text) => Json::from(text.to_string()),
+            HeaderTemplate::Flag(flag) => Json::Bool(*flag),
+        };
+        headers.iter().map(|(name, header)| (name.to_string(), value(header))).collect()
+    };
+    let fields = |fields: &[crate::core::rule::FieldMapping]| -> Json {
+        let field = |field: &crate::core::rule::FieldMapping| {
+            let values = field.values.iter().map(|(legacy, modern)| json!([legacy.to_string(), modern.to_string()]));
+            json!({ "legacy": field.legacy, "modern": field.modern, "values": values.collect::<Vec<_>>() })
+        };
+        fields.iter().map(field).collect()
+    };
+    let modern = match &rule.modern {
+        Modern::None { reason } => json!({ "none": reason }),
+        Modern::Face(face) => json!({
+            "name": face.name.to_string(), "routing_key": face.routing_key.to_string(),
+            "required_acl": face.required_acl.as_ref().map(Template::to_string),
+            "headers": headers(&face.headers), "data": fields(&face.data),
+        }),
+    };
+    let parameters = rule.parameters.iter().map(|parameter| {
+        let values = match &parameter.values {
+            Values::Listed(values) => json!(values),
+            Values::Capitalised => json!("capitalised"),
+        };
+        (parameter.name.clone(), values)
+    });
+    let addresses = rule.legacy.addresses.iter().map(|address| {
+        json!({ "exchange": address.exchange, "routing_key": address.routing_key.to_string() })
+    });
+    let observed = rule.observed.iter().map(|observed| {
+        json!({
+            "versions": observed.versions.to_string(),
+            "name": observed.name.as_ref().map(Template::to_string),
+            "routing_key": observed.routing_key.as_ref().map(Template::to_string),
+            "required_acl": observed.required_acl.as_ref().map(|acl| match acl {
+                ObservedAcl::Absent => "none".into(),
+                ObservedAcl::Is(acl) => acl.to_string(),
+            }),
+            "headers": headers(&observed.headers), "note": observed.note, "source": observed.source,
+        })
+    });
+    json!({
+        "event": rule.event.to_string(),
+        "names": rule.listed_names().into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        "file": path,
+        "parameters": parameters.collect::<serde_json::Map<_, _>>(),
+        "versions": rule.versions.to_string(),
+        "source": rule.source, "note": rule.note,
+        "legacy": { "addresses": addresses.collect::<Vec<_>>(), "listen": rule.legacy.listen, "content_type": rule.legacy.content_type },
+        "modern": modern,
+        "rebuilt_from": rule.rebuilt_from.as_ref().map(|from| json!({ "name": from.name, "each": from.each, "data": fields(&from.data) })),
+        "lost": rule.lost,
+        "observed": observed.collect::<Vec<_>>(),
+        "examples": rule.tests.len(),
+    })
+}
+
+/// A JSON document with the name and version of its schema.
+fn document(schema: &str, mut value: Json) -> String {
+    if let Some(object) = value.as_object_mut() {
+        object.insert("schema".into(), json!(format!("cti-bridge/{schema}/1")));
+    }
+    format!("{value:#}\n")
+}

@@ -1,0 +1,223 @@
+//! `translate`: JSON lines in, JSON lines out, by the same translator as the daemon's.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::{Failure, load};
+use crate::cli::{Form, Translate};
+use crate::core::catalog::Catalog;
+use crate::core::message::{
+    DeliveryMode, HeaderValue, Outcome, Properties, Publication, Received, ReceivedProperties,
+};
+use crate::core::translate::{BridgeId, Listen, Settings, Translator};
+use crate::exit_code::Exit;
+
+/// A line of input that is more than an event.
+#[derive(Deserialize)]
+struct Record<'l> {
+    #[serde(borrow, default)]
+    exchange: Option<Cow<'l, str>>,
+    #[serde(borrow, default)]
+    routing_key: Option<Cow<'l, str>>,
+    #[serde(borrow, default)]
+    properties: RecordProperties<'l>,
+    #[serde(borrow)]
+    body: &'l RawValue,
+}
+
+/// Of the properties, those that a translation keeps. A mark is not looked at: offline nothing can come back.
+#[derive(Deserialize, Default)]
+struct RecordProperties<'l> {
+    #[serde(borrow, default)]
+    message_id: Option<Cow<'l, str>>,
+    #[serde(borrow, default)]
+    correlation_id: Option<Cow<'l, str>>,
+    #[serde(default)]
+    timestamp: Option<u64>,
+}
+
+/// A line of output.
+#[derive(Serialize)]
+struct Line<'p> {
+    exchange: &'p str,
+    routing_key: &'p str,
+    properties: LineProperties<'p>,
+    body: &'p RawValue,
+}
+
+#[derive(Serialize)]
+struct LineProperties<'p> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'p str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_encoding: Option<&'p str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<&'p str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation_id: Option<&'p str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<u64>,
+    headers: BTreeMap<&'p str, LineHeader<'p>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum LineHeader<'p> {
+    Text(&'p str),
+    Flag(bool),
+}
+
+/// Translates all lines of all files.
+///
+/// # Errors
+/// When the rules or a file cannot be read, or the output cannot be written.
+pub fn translate(command: &Translate) -> Result<Exit, Failure> {
+    let mappings = load(&command.rules)?;
+    let settings = Settings {
+        bridge_id: BridgeId::parse(command.origin_uuid.as_str())
+            .ok_or_else(|| Failure::new(Exit::Bug, "an origin uuid is always an id"))?,
+        origin_uuid: command.origin_uuid.clone(),
+        modern_exchange: "xivo".into(),
+        listen: Listen::All,
+        unknown_events: command.unknown_events,
+        max_hops: usize::MAX,
+        delivery_mode: DeliveryMode::Transient,
+        legacy_content_type: None,
+    };
+    let translator = Translator::new(Catalog::at(command.modern_version, &mappings), settings);
+    let mut work = Work { command, translator: &translator, out: BufWriter::new(io::stdout().lock()), failed: 0 };
+    let done = if command.files.is_empty() {
+        work.read("-", io::stdin().lock())
+    } else {
+        command.files.iter().try_for_each(|path| work.file(path))
+    };
+    let flushed = work.out.flush().map_err(Stopped::Output);
+    match done.and(flushed) {
+        Ok(()) if work.failed == 0 => Ok(Exit::Done),
+        Ok(()) => Ok(Exit::Findings),
+        // Whoever reads has seen enough, as with `| head`.
+        Err(Stopped::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
+        Err(Stopped::Output(error)) => Err(Failure::new(Exit::Unreachable, format!("cannot write: {error}"))),
+        Err(Stopped::Input(path, error)) => Err(Failure::new(Exit::NoInput, format!("cannot read {path}: {error}"))),
+    }
+}
+
+/// Why the work ends early.
+enum Stopped {
+    Input(String, io::Error),
+    Output(io::Error),
+}
+
+struct Work<'w, W> {
+    command: &'w Translate,
+    translator: &'w Translator,
+    out: W,
+    failed: usize,
+}
+
+impl<W: Write> Work<'_, W> {
+    fn file(&mut self, path: &Path) -> Result<(), Stopped> {
+        let name = path.display().to_string();
+        if name == "-" {
+            return self.read("-", io::stdin().lock());
+        }
+        let file = File::open(path).map_err(|error| Stopped::Input(name.clone(), error))?;
+        self.read(&name, BufReader::new(file))
+    }
+
+    fn read(&mut self, name: &str, mut input: impl BufRead) -> Result<(), Stopped> {
+        let mut line = Vec::new();
+        for number in 1_usize.. {
+            line.clear();
+            let length = input.read_until(b'\n', &mut line).map_err(|error| Stopped::Input(name.into(), error))?;
+            if length == 0 {
+                break;
+            }
+            let text = line.trim_ascii();
+            if text.is_empty() {
+                continue;
+            }
+            if let Err(why) = self.line(text)? {
+                self.failed += 1;
+                let place = if name == "-" { "line ".to_owned() } else { format!("{name}:") };
+                eprintln!("{place}{number}: {why}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Translates one line; the inner error says why it cannot be.
+    fn line(&mut self, line: &[u8]) -> Result<Result<(), String>, Stopped> {
+        // An event has a `name`; what has none and has a `body` is a record.
+        let record = serde_json::from_slice::<Record<'_>>(line).ok();
+        let translator = self.translator;
+        let received = match &record {
+            Some(record) => Received {
+                exchange: record.exchange.as_deref().unwrap_or_default(),
+                routing_key: record.routing_key.as_deref().unwrap_or_default(),
+                properties: ReceivedProperties {
+                    message_id: record.properties.message_id.as_deref(),
+                    correlation_id: record.properties.correlation_id.as_deref(),
+                    timestamp: record.properties.timestamp,
+                    ..ReceivedProperties::default()
+                },
+                body: record.body.get().as_bytes(),
+            },
+            None => Received { exchange: "", routing_key: "", properties: ReceivedProperties::default(), body: line },
+        };
+        let outcome = match self.command.to {
+            Form::Legacy => translator.to_legacy(&received),
+            Form::Modern => translator.to_modern(&received),
+        };
+        match outcome {
+            Outcome::Publish(publications) => {
+                for publication in &publications {
+                    self.write(publication)?;
+                }
+                Ok(Ok(()))
+            }
+            Outcome::Refused(refusal) => {
+                let rule = refusal.rule.map_or(String::new(), |rule| format!(" (rule `{rule}`)"));
+                Ok(Err(format!("{}: {}{rule}", refusal.reason.code(), refusal.detail)))
+            }
+            Outcome::Dropped | Outcome::Echo => Ok(Ok(())),
+        }
+    }
+
+    fn write(&mut self, publication: &Publication<'_>) -> Result<(), Stopped> {
+        if self.command.bare {
+            self.out.write_all(&publication.body).map_err(Stopped::Output)?;
+        } else {
+            let body = serde_json::from_slice(&publication.body).map_err(|error| Stopped::Output(error.into()))?;
+            let line = Line {
+                exchange: publication.exchange,
+                routing_key: &publication.routing_key,
+                properties: properties(&publication.properties),
+                body,
+            };
+            serde_json::to_writer(&mut self.out, &line).map_err(|error| Stopped::Output(error.into()))?;
+        }
+        self.out.write_all(b"\n").map_err(Stopped::Output)
+    }
+}
+
+fn properties<'p>(properties: &'p Properties<'_>) -> LineProperties<'p> {
+    let header = |value: &'p HeaderValue<'_>| match value {
+        HeaderValue::Text(text) => LineHeader::Text(text),
+        HeaderValue::Flag(flag) => LineHeader::Flag(*flag),
+    };
+    LineProperties {
+        content_type: properties.content_type,
+        content_encoding: properties.content_encoding,
+        message_id: properties.message_id.as_deref(),
+        correlation_id: properties.correlation_id.as_deref(),
+        timestamp: properties.timestamp,
+        headers: properties.headers.iter().map(|(name, value)| (name.as_ref(), header(value))).collect(),
+    }
+}

@@ -1,0 +1,559 @@
+//! Settings of the daemon: files, then environment and flags over them, checked once at start.
+//!
+//! The `bus:` block is the one of the platform's own daemons, so that it can be copied.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
+
+use secrecy::SecretString;
+
+use crate::amqp::{AddressError, BrokerAddress};
+use crate::core::diagnostic::{Diagnostic, Place, Problems, did_you_mean};
+use crate::core::reader::{Entries, list, owned};
+use crate::core::topology::{ExchangeKind, QueueKind};
+use crate::core::translate::{BridgeId, OriginUuid, UnknownEvents};
+use crate::core::version::Version;
+use crate::core::yaml::{self, Node, Value};
+
+/// The file that is read when none is named, if it is there.
+pub const DEFAULT_FILE: &str = "/etc/cti-bridge/config.yml";
+/// The directory whose `*.yml` files are laid over it, in the order of their names.
+const DEFAULT_DIRECTORY: &str = "/etc/cti-bridge/conf.d";
+/// The name of a systemd credential that holds the password.
+const CREDENTIAL: &str = "amqp-password";
+
+/// What one source of settings says; later sources lie over earlier ones.
+#[derive(Debug, Clone, Default)]
+pub struct Layer {
+    /// The broker, for both sides.
+    pub bus: Bus,
+    /// The broker of the legacy side, where it is another one.
+    pub legacy_bus: Bus,
+    /// The broker of the modern side, where it is another one.
+    pub modern_bus: Bus,
+    /// Events to listen for on the legacy side, or `all`.
+    pub legacy_events: Vec<String>,
+    /// Content type towards legacy.
+    pub legacy_content_type: Option<String>,
+    /// The platform's version.
+    pub modern_version: Option<Version>,
+    /// Whether to declare the platform's exchange.
+    pub declare: Option<bool>,
+    /// What becomes of modern events without a rule.
+    pub unknown_events: Option<UnknownEvents>,
+    /// The uuid of this server.
+    pub origin_uuid: Option<OriginUuid>,
+    /// The id in the mark.
+    pub bridge_id: Option<BridgeId>,
+    /// Directories of mapping files.
+    pub mappings: Vec<PathBuf>,
+    /// Whether the built-in mapping files are used.
+    pub builtin_mappings: Option<bool>,
+    /// Deliveries in flight per direction.
+    pub prefetch_count: Option<u16>,
+    /// The type of our queues.
+    pub queue_type: Option<QueueKind>,
+    /// What our queues are called before the dot.
+    pub queue_prefix: Option<String>,
+    /// Whether to publish with delivery mode 2.
+    pub persistent: Option<bool>,
+    /// Whether to count what nobody listens for.
+    pub count_unroutable: Option<bool>,
+    /// How many bridges a message may have passed.
+    pub max_hops: Option<usize>,
+    /// Seconds between status lines; 0 for none.
+    pub status_interval: Option<u64>,
+}
+
+/// A `bus:` block.
+#[derive(Debug, Clone, Default)]
+pub struct Bus {
+    /// Everything at once; parts beside it lie over it.
+    pub url: Option<BrokerAddress>,
+    /// Host name or address.
+    pub host: Option<String>,
+    /// TCP port.
+    pub port: Option<u16>,
+    /// User name.
+    pub username: Option<String>,
+    /// Password.
+    pub password: Option<SecretString>,
+    /// Virtual host.
+    pub vhost: Option<String>,
+    /// Whether to speak TLS.
+    pub tls: Option<bool>,
+    /// The exchange of modern events.
+    pub exchange_name: Option<String>,
+    /// Its type.
+    pub exchange_type: Option<ExchangeKind>,
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file has mistakes.
+    #[error("{} is not valid", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Its text.
+        text: String,
+        /// The mistakes.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// No `origin_uuid` anywhere.
+    #[error("no origin uuid")]
+    NoOriginUuid,
+    /// Both sides are the same broker and the modern exchange is a legacy one.
+    #[error("the modern exchange cannot be `{0}`: the bridge publishes legacy events there")]
+    ExchangeOfLegacy(String),
+}
+
+/// The settings of a daemon, complete and checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The broker of the legacy side.
+    pub legacy: BrokerAddress,
+    /// The broker of the modern side.
+    pub modern: BrokerAddress,
+    /// The exchange of modern events.
+    pub exchange_name: String,
+    /// Its type.
+    pub exchange_type: ExchangeKind,
+    /// Whether to declare it.
+    pub declare: bool,
+    /// The platform's version.
+    pub modern_version: Version,
+    /// Events to listen for on the legacy side, or `all`.
+    pub legacy_events: Vec<String>,
+    /// Content type towards legacy.
+    pub legacy_content_type: Option<String>,
+    /// What becomes of modern events without a rule.
+    pub unknown_events: UnknownEvents,
+    /// The uuid of this server.
+    pub origin_uuid: OriginUuid,
+    /// The id in the mark.
+    pub bridge_id: BridgeId,
+    /// Directories of mapping files.
+    pub mappings: Vec<PathBuf>,
+    /// Whether the built-in mapping files are used.
+    pub builtin_mappings: bool,
+    /// Deliveries in flight per direction: the memory bound, and the window of duplicates after a fault.
+    pub prefetch_count: u16,
+    /// The type of our queues.
+    pub queue_type: QueueKind,
+    /// What our queues are called before the dot.
+    pub queue_prefix: String,
+    /// Whether to publish with delivery mode 2.
+    pub persistent: bool,
+    /// Whether to count what nobody listens for.
+    pub count_unroutable: bool,
+    /// How many bridges a message may have passed.
+    pub max_hops: usize,
+    /// Between status lines; none if there are to be none.
+    pub status_interval: Option<Duration>,
+}
+
+/// Reads the named file, or the default file and the directory beside it where they exist.
+///
+/// # Errors
+/// When a file that is named or exists cannot be read or is not valid.
+pub fn read_files(named: Option<&Path>) -> Result<Layer, ConfigError> {
+    let unreadable = |path: &Path, source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let mut paths = Vec::new();
+    match named {
+        Some(path) => paths.push(path.to_owned()),
+        None => {
+            paths.extend(Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
+            let directory = Path::new(DEFAULT_DIRECTORY);
+            if directory.is_dir() {
+                let entries = fs::read_dir(directory).map_err(|source| unreadable(directory, source))?;
+                let mut files: Vec<PathBuf> = entries
+                    .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+                    .filter(|path| path.extension().is_some_and(|extension| extension == "yml"))
+                    .collect();
+                files.sort();
+                paths.extend(files);
+            }
+        }
+    }
+    let mut layer = Layer::default();
+    for path in paths {
+        let text = fs::read_to_string(&path).map_err(|source| unreadable(&path, source))?;
+        match read(&text) {
+            Ok(above) => layer = layer.under(above),
+            Err(diagnostics) => return Err(ConfigError::Invalid { path, text, diagnostics }),
+        }
+    }
+    Ok(layer)
+}
+
+impl Layer {
+    /// This layer with another one laid over it.
+    #[must_use]
+    pub fn under(mut self, above: Self) -> Self {
+        let mut legacy_events = self.legacy_events;
+        legacy_events.extend(above.legacy_events);
+        self.mappings.extend(above.mappings);
+        Self {
+            bus: self.bus.under(above.bus),
+            legacy_bus: self.legacy_bus.under(above.legacy_bus),
+            modern_bus: self.modern_bus.under(above.modern_bus),
+            legacy_events,
+            legacy_content_type: above.legacy_content_type.or(self.legacy_content_type),
+            modern_version: above.modern_version.or(self.modern_version),
+            declare: above.declare.or(self.declare),
+            unknown_events: above.unknown_events.or(self.unknown_events),
+            origin_uuid: above.origin_uuid.or(self.origin_uuid),
+            bridge_id: above.bridge_id.or(self.bridge_id),
+            mappings: self.mappings,
+            builtin_mappings: above.builtin_mappings.or(self.builtin_mappings),
+            prefetch_count: above.prefetch_count.or(self.prefetch_count),
+            queue_type: above.queue_type.or(self.queue_type),
+            queue_prefix: above.queue_prefix.or(self.queue_prefix),
+            persistent: above.persistent.or(self.persistent),
+            count_unroutable: above.count_unroutable.or(self.count_unroutable),
+            max_hops: above.max_hops.or(self.max_hops),
+            status_interval: above.status_interval.or(self.status_interval),
+        }
+    }
+
+    /// The settings, with defaults for what no layer says. `xivo_uuid` is the platform's own variable
+    /// `XIVO_UUID`; `credentials` is where systemd puts credentials.
+    ///
+    /// # Errors
+    /// When there is no origin uuid, or the settings contradict each other.
+    pub fn finish(self, xivo_uuid: Option<OriginUuid>, credentials: Option<&Path>) -> Result<Config, ConfigError> {
+        let origin_uuid = self.origin_uuid.or(xivo_uuid).ok_or(ConfigError::NoOriginUuid)?;
+        let credential = match credentials.map(|directory| directory.join(CREDENTIAL)) {
+            Some(path) if path.exists() => Some(read_password(&path)?),
+            _ => None,
+        };
+        let mut bus = self.bus;
+        bus.password = bus.password.or(credential);
+        let legacy = bus.clone().under(self.legacy_bus);
+        let modern = bus.under(self.modern_bus);
+        let exchange_name = modern.exchange_name.clone().unwrap_or_else(|| "xivo".into());
+        if ["xivo-cti", "xivo-ami", "xivo-status-updates"].contains(&exchange_name.as_str()) {
+            return Err(ConfigError::ExchangeOfLegacy(exchange_name));
+        }
+        // The uuid tells servers apart, and two instances on one server are one bridge.
+        let bridge_id = self.bridge_id.or_else(|| BridgeId::parse(origin_uuid.as_str()));
+        Ok(Config {
+            exchange_type: modern.exchange_type.unwrap_or(ExchangeKind::Topic),
+            legacy: legacy.address(),
+            modern: modern.address(),
+            exchange_name,
+            declare: self.declare.unwrap_or(true),
+            modern_version: self.modern_version.unwrap_or(crate::core::examples::DOCUMENTED_VERSION),
+            legacy_events: self.legacy_events,
+            legacy_content_type: self.legacy_content_type,
+            unknown_events: self.unknown_events.unwrap_or_default(),
+            bridge_id: bridge_id.ok_or(ConfigError::NoOriginUuid)?,
+            origin_uuid,
+            mappings: self.mappings,
+            builtin_mappings: self.builtin_mappings.unwrap_or(true),
+            prefetch_count: self.prefetch_count.unwrap_or(256),
+            queue_type: self.queue_type.unwrap_or(QueueKind::Quorum),
+            queue_prefix: self.queue_prefix.unwrap_or_else(|| "cti-bridge".into()),
+            persistent: self.persistent.unwrap_or(false),
+            count_unroutable: self.count_unroutable.unwrap_or(true),
+            max_hops: self.max_hops.unwrap_or(8),
+            status_interval: match self.status_interval.unwrap_or(60) {
+                0 => None,
+                seconds => Some(Duration::from_secs(seconds)),
+            },
+        })
+    }
+}
+
+impl Bus {
+    fn under(self, above: Self) -> Self {
+        // A whole address replaces the parts of an earlier one.
+        let below = if above.url.is_some() {
+            Self { exchange_name: self.exchange_name, exchange_type: self.exchange_type, ..Self::default() }
+        } else {
+            self
+        };
+        Self {
+            url: above.url.or(below.url),
+            host: above.host.or(below.host),
+            port: above.port.or(below.port),
+            username: above.username.or(below.username),
+            password: above.password.or(below.password),
+            vhost: above.vhost.or(below.vhost),
+            tls: above.tls.or(below.tls),
+            exchange_name: above.exchange_name.or(below.exchange_name),
+            exchange_type: above.exchange_type.or(below.exchange_type),
+        }
+    }
+
+    /// The address, with the platform's defaults: guest on the local broker (Message Bus documentation, 13.22).
+    fn address(self) -> BrokerAddress {
+        let base = self.url;
+        let tls = self.tls.or(base.as_ref().map(|base| base.tls)).unwrap_or(false);
+        let port = self.port.or(base.as_ref().map(|base| base.port));
+        let part = |own: Option<String>, of: fn(&BrokerAddress) -> &String, default: &str| {
+            own.or_else(|| base.as_ref().map(|base| of(base).clone())).unwrap_or_else(|| default.to_owned())
+        };
+        BrokerAddress {
+            host: part(self.host, |base| &base.host, "localhost"),
+            vhost: part(self.vhost, |base| &base.vhost, "/"),
+            username: part(self.username, |base| &base.username, "guest"),
+            port: port.unwrap_or(if tls { 5671 } else { 5672 }),
+            password: self.password.or(base.map(|base| base.password)).unwrap_or_else(|| "guest".into()),
+            tls,
+        }
+    }
+}
+
+/// The first line of a file, as a password.
+fn read_password(path: &Path) -> Result<SecretString, ConfigError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    Ok(text.lines().next().unwrap_or_default().into())
+}
+
+const TOP_KEYS: [&str; 16] = [
+    "bus", "legacy", "modern", "origin_uuid", "bridge_id", "mappings", "builtin_mappings", "prefetch_count",
+    "queue_type", "queue_prefix", "persistent", "count_unroutable", "max_hops", "status_interval", "uuid", "debug",
+];
+
+/// Reads the text of a configuration file.
+///
+/// # Errors
+/// All the mistakes in it.
+pub fn read(text: &str) -> Result<Layer, Vec<Diagnostic>> {
+    let root = yaml::parse(text).map_err(|error| {
+        let place = error.position.map(|position| Place::at(text, position));
+        vec![Diagnostic { message: error.message, place, rule: None, help: None }]
+    })?;
+    let mut problems = Problems::default();
+    let layer = match root.value {
+        Value::Null => Layer::default(),
+        _ => top(&root, &mut problems),
+    };
+    if problems.is_empty() { Ok(layer) } else { Err(problems.locate(text)) }
+}
+
+fn top(root: &Node, problems: &mut Problems) -> Layer {
+    let Some(entries) = Entries::of(root, "settings such as `bus:`", &TOP_KEYS, problems) else {
+        return Layer::default();
+    };
+    let mut layer = Layer::default();
+    if let Some(node) = entries.get("bus") {
+        layer.bus = bus(node, problems);
+    }
+    if let Some(node) = entries.get("legacy")
+        && let Some(legacy) = Entries::of(node, "settings of the legacy side", &["bus", "events", "content_type"], problems)
+    {
+        layer.legacy_bus = legacy.get("bus").map(|node| bus(node, problems)).unwrap_or_default();
+        layer.legacy_events = match legacy.get("events") {
+            Some(Node { value: Value::Text(text), .. }) => vec![text.clone()],
+            Some(node) => texts(node, "the names of events, or `all`", problems),
+            None => Vec::new(),
+        };
+        layer.legacy_content_type = owned(legacy.get("content_type"), "a content type", problems);
+    }
+    let known = ["bus", "version", "declare", "unknown_events"];
+    if let Some(node) = entries.get("modern")
+        && let Some(modern) = Entries::of(node, "settings of the modern side", &known, problems)
+    {
+        layer.modern_bus = modern.get("bus").map(|node| bus(node, problems)).unwrap_or_default();
+        layer.modern_version = parsed(modern.get("version"), "a version such as `\"19.05\"`", problems, |text| text.parse().ok());
+        layer.declare = boolean(modern.get("declare"), problems);
+        layer.unknown_events = chosen(modern.get("unknown_events"), &UNKNOWN_EVENTS, problems);
+    }
+    layer.origin_uuid = parsed(entries.get("origin_uuid").or(entries.get("uuid")), "the uuid of this server", problems, OriginUuid::parse);
+    layer.bridge_id = parsed(entries.get("bridge_id"), "an id of letters, digits, `-`, `_` and `.`", problems, BridgeId::parse);
+    layer.mappings = match entries.get("mappings") {
+        Some(node) => texts(node, "a list of directories", problems).into_iter().map(PathBuf::from).collect(),
+        None => Vec::new(),
+    };
+    layer.builtin_mappings = boolean(entries.get("builtin_mappings"), problems);
+    layer.prefetch_count = number(entries.get("prefetch_count"), 1, 65_535, problems);
+    layer.queue_type = chosen(entries.get("queue_type"), &QUEUE_TYPES, problems);
+    layer.queue_prefix = parsed(entries.get("queue_prefix"), "a prefix of at most 200 bytes", problems, |text| {
+        (text.len() <= 200 && !text.starts_with("amq.")).then(|| text.to_owned())
+    });
+    layer.persistent = boolean(entries.get("persistent"), problems);
+    layer.count_unroutable = boolean(entries.get("count_unroutable"), problems);
+    layer.max_hops = number(entries.get("max_hops"), 1, 64, problems);
+    layer.status_interval = number(entries.get("status_interval"), 0, 86_400, problems);
+    layer
+}
+
+/// The words for [`UnknownEvents`].
+pub const UNKNOWN_EVENTS: [(&str, UnknownEvents); 3] =
+    [("pass", UnknownEvents::Pass), ("quarantine", UnknownEvents::Quarantine), ("drop", UnknownEvents::Drop)];
+/// The words for [`QueueKind`].
+pub const QUEUE_TYPES: [(&str, QueueKind); 2] = [("quorum", QueueKind::Quorum), ("classic", QueueKind::Classic)];
+const EXCHANGE_TYPES: [(&str, ExchangeKind); 2] = [("topic", ExchangeKind::Topic), ("headers", ExchangeKind::Headers)];
+
+fn bus(node: &Node, problems: &mut Problems) -> Bus {
+    let known = [
+        "url", "host", "port", "username", "password", "password_file", "vhost", "tls", "exchange_name",
+        "exchange_type",
+        // In the blocks of the platform's daemons, and of no meaning here.
+        "enabled", "exchange_durable", "startup_connection_delay", "uuid",
+    ];
+    let Some(entries) = Entries::of(node, "the broker, such as `{host: localhost}`", &known, problems) else {
+        return Bus::default();
+    };
+    let url = entries.get("url").and_then(|node| {
+        let text = owned(Some(node), "a broker address", problems)?;
+        // An address is a secret: the message says what is wrong and never what stands there.
+        BrokerAddress::parse(&text).map_err(|error: AddressError| problems.add(node, error.to_string(), None)).ok()
+    });
+    let password = match (entries.get("password"), entries.get("password_file")) {
+        (Some(node), _) => owned(Some(node), "a password", problems).map(SecretString::from),
+        (None, Some(node)) => owned(Some(node), "a file", problems).and_then(|path| {
+            let read = read_password(Path::new(&path));
+            read.map_err(|_| problems.add(node, format!("cannot read `{path}`"), None)).ok()
+        }),
+        (None, None) => None,
+    };
+    Bus {
+        url,
+        host: owned(entries.get("host"), "a host", problems),
+        port: number(entries.get("port"), 1, 65_535, problems),
+        username: owned(entries.get("username"), "a user name", problems),
+        password,
+        // The newest platform has an empty vhost in its files and means the default one.
+        vhost: entries
+            .get("vhost")
+            .filter(|node| !matches!(&node.value, Value::Text(text) if text.is_empty()))
+            .and_then(|node| owned(Some(node), "a virtual host", problems)),
+        tls: boolean(entries.get("tls"), problems),
+        exchange_name: owned(entries.get("exchange_name"), "the name of an exchange", problems),
+        exchange_type: chosen(entries.get("exchange_type"), &EXCHANGE_TYPES, problems),
+    }
+}
+
+fn texts(node: &Node, what: &str, problems: &mut Problems) -> Vec<String> {
+    list(node, what, problems).iter().filter_map(|item| owned(Some(item), what, problems)).collect()
+}
+
+fn parsed<T>(
+    node: Option<&Node>,
+    what: &str,
+    problems: &mut Problems,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Option<T> {
+    let node = node?;
+    let text = owned(Some(node), what, problems)?;
+    let value = parse(&text);
+    if value.is_none() {
+        problems.add(node, format!("expected {what}, found `{text}`"), None);
+    }
+    value
+}
+
+fn chosen<T: Copy>(node: Option<&Node>, choices: &[(&str, T)], problems: &mut Problems) -> Option<T> {
+    let node = node?;
+    let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+    let text = owned(Some(node), &format!("one of {}", words.join(", ")), problems)?;
+    let choice = choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice);
+    if choice.is_none() {
+        let help = did_you_mean(&text, words.iter().copied());
+        problems.add(node, format!("expected one of {}, found `{text}`", words.join(", ")), help);
+    }
+    choice
+}
+
+fn number<T: TryFrom<i64>>(node: Option<&Node>, from: i64, to: i64, problems: &mut Problems) -> Option<T> {
+    let node = node?;
+    match node.value {
+        Value::Integer(number) if (from..=to).contains(&number) => T::try_from(number).ok(),
+        _ => {
+            problems.add(node, format!("expected a whole number from {from} to {to}"), None);
+            None
+        }
+    }
+}
+
+fn boolean(node: Option<&Node>, problems: &mut Problems) -> Option<bool> {
+    match node?.value {
+        Value::Bool(flag) => Some(flag),
+        _ => {
+            problems.add(node?, "expected `true` or `false`", None);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    const UUID: &str = "ca7f87e9-c2c8-5fad-ba1b-c3140ebb9be3";
+
+    fn finish(text: &str) -> Config {
+        read(text).unwrap().finish(OriginUuid::parse(UUID), None).unwrap()
+    }
+
+    #[test]
+    fn everything_has_a_default_but_the_origin_uuid() {
+        let config = finish("");
+        assert_eq!((config.legacy.host.as_str(), config.legacy.port), ("localhost", 5672));
+        assert_eq!((config.exchange_name.as_str(), config.exchange_type), ("xivo", ExchangeKind::Topic));
+        assert!(matches!(Layer::default().finish(None, None), Err(ConfigError::NoOriginUuid)));
+    }
+
+    #[test]
+    fn the_bus_block_of_a_daemon_can_be_copied() {
+        let text = "bus:\n  username: guest\n  password: s3cret\n  host: pbx\n  port: 5673\n  vhost: ''\n  \
+                    exchange_name: wazo-headers\n  exchange_type: headers\n  startup_connection_delay: 1\n";
+        let config = finish(text);
+        assert_eq!(config.exchange_type, ExchangeKind::Headers);
+        assert_eq!((config.modern.host.as_str(), config.modern.vhost.as_str()), ("pbx", "/"));
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_later_layer_lies_over_an_earlier_one() {
+        let below = read("bus: {host: a, port: 1}\nlegacy: {events: [x]}\n").unwrap();
+        let above = read("bus: {port: 2}\nlegacy: {bus: {host: b}, events: all}\n").unwrap();
+        let config = below.under(above).finish(OriginUuid::parse(UUID), None).unwrap();
+        assert_eq!((config.legacy.host.as_str(), config.legacy.port), ("b", 2));
+        assert_eq!((config.modern.host.as_str(), config.modern.port), ("a", 2));
+        assert_eq!(config.legacy_events, ["x", "all"]);
+    }
+
+    #[test]
+    fn a_whole_address_replaces_the_parts_of_an_earlier_layer() {
+        let below = read("bus: {host: a, password: one, exchange_name: other}\n").unwrap();
+        let above = read("bus: {url: 'amqp://u:two@b:1/v'}\n").unwrap();
+        let config = below.under(above).finish(OriginUuid::parse(UUID), None).unwrap();
+        assert_eq!(config.modern.host, "b");
+        assert_eq!(config.modern.password.expose_secret(), "two");
+        assert_eq!(config.exchange_name, "other");
+    }
+
+    #[test]
+    fn all_mistakes_are_told_with_their_places() {
+        let text = "prefetch_cout: 1\nqueue_type: quorums\nbus: {port: 0, url: 'amqp://u:hunter2@h:x'}\n";
+        let diagnostics = read(text).unwrap_err();
+        let lines: Vec<_> = diagnostics.iter().map(|d| d.place.unwrap().position.line).collect();
+        assert_eq!(lines, [1, 2, 3, 3]);
+        assert_eq!(diagnostics[0].help.as_deref(), Some("did you mean `prefetch_count`?"));
+        assert!(!format!("{diagnostics:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_modern_exchange_cannot_be_a_legacy_one() {
+        let layer = read("bus: {exchange_name: xivo-cti}").unwrap();
+        let config = layer.finish(OriginUuid::parse(UUID), None);
+        assert!(matches!(config, Err(ConfigError::ExchangeOfLegacy(_))));
+    }
+}

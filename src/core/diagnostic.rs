@@ -1,0 +1,131 @@
+//! What is wrong in a file, where, and what to do: a value, rendered elsewhere.
+
+use super::yaml::{Node, Position, Value, position_of};
+
+/// A mistake in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// What is wrong, in the words of the author of the file.
+    pub message: String,
+    /// Where, if it has a place.
+    pub place: Option<Place>,
+    /// The rule it is in.
+    pub rule: Option<String>,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// A stretch of one line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Where it begins.
+    pub position: Position,
+    /// How many characters it has, at least one.
+    pub width: usize,
+}
+
+impl Place {
+    /// Where this node stands in its text.
+    #[must_use]
+    pub fn of(text: &str, node: usize) -> Option<Self> {
+        position_of(text, node).map(|position| Self::at(text, position))
+    }
+
+    /// The value that begins at this position.
+    #[must_use]
+    pub fn at(text: &str, position: Position) -> Self {
+        let line = text.lines().nth(position.line.saturating_sub(1)).unwrap_or_default();
+        let rest: Vec<char> = line.chars().skip(position.column.saturating_sub(1)).collect();
+        let width = match rest.first() {
+            Some(quote @ ('"' | '\'')) => {
+                rest.iter().skip(1).position(|c| c == quote).map_or(rest.len(), |end| end + 2)
+            }
+            Some('{' | '[') => 1,
+            _ => {
+                let text: String = rest.iter().collect();
+                let end = [": ", " #", ", ", "}", "]"].iter().filter_map(|stop| text.find(stop)).min();
+                // `{` inside a plain text belongs to a template: look further for the end.
+                let end = if text.contains('{') { text.find(" #") } else { end };
+                text[..end.unwrap_or(text.len())].trim_end().trim_end_matches(':').chars().count()
+            }
+        };
+        Self { position, width: width.max(1) }
+    }
+}
+
+/// Gathers the mistakes of one file, so that all are told in one run.
+#[derive(Debug, Default)]
+pub struct Problems {
+    found: Vec<(usize, Diagnostic)>,
+    /// The rule that is being read.
+    pub rule: Option<String>,
+}
+
+impl Problems {
+    /// Notes a mistake at a node.
+    pub fn add(&mut self, node: &Node, message: impl Into<String>, help: impl Into<Option<String>>) {
+        let diagnostic =
+            Diagnostic { message: message.into(), place: None, rule: self.rule.clone(), help: help.into() };
+        self.found.push((node.id, diagnostic));
+    }
+
+    /// Notes that a node holds something else than it should.
+    pub fn expected(&mut self, node: &Node, what: &str) {
+        self.add(node, format!("expected {what}, found {}", node.value.kind()), help_for(&node.value));
+    }
+
+    /// Whether nothing was wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// The mistakes with their places, from top to bottom.
+    #[must_use]
+    pub fn locate(self, text: &str) -> Vec<Diagnostic> {
+        let place = |(node, diagnostic): (usize, Diagnostic)| {
+            let place = Place::of(text, node);
+            let comment = place.is_some_and(|place| is_cut_by_comment(text, place));
+            let help = match diagnostic.help {
+                None if comment => Some("quote the text: a `#` after a space begins a comment".to_owned()),
+                help => help,
+            };
+            Diagnostic { place, help, ..diagnostic }
+        };
+        let mut diagnostics: Vec<_> = self.found.into_iter().map(place).collect();
+        diagnostics.sort_by_key(|diagnostic| diagnostic.place);
+        diagnostics
+    }
+}
+
+fn help_for(value: &Value) -> Option<String> {
+    match value {
+        Value::Mapping(_) => Some("quote a text that begins with `{`: plain, it opens a mapping".into()),
+        Value::Integer(_) | Value::Float(_) | Value::Bool(_) => Some("quote it".into()),
+        _ => None,
+    }
+}
+
+/// Whether there is nothing at this place but a comment.
+fn is_cut_by_comment(text: &str, place: Place) -> bool {
+    let line = text.lines().nth(place.position.line.saturating_sub(1)).unwrap_or_default();
+    let line = line.split_once(": ").map_or(line, |(_, value)| value);
+    line.trim_start().starts_with('#')
+}
+
+/// The candidate that was probably meant, as a help text.
+#[must_use]
+pub fn did_you_mean<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
+    closest(written, candidates).map(|candidate| format!("did you mean `{candidate}`?"))
+}
+
+/// The candidate that was probably meant.
+#[must_use]
+pub fn closest<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(written, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1.max(candidate.len() / 4))
+        .min()
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,452 @@
+//! A mapping file: YAML text in, valid rules out, or everything that is wrong with it.
+
+use serde_json::Value as Json;
+
+use super::diagnostic::{Diagnostic, Place, Problems, did_you_mean};
+use super::message::{MARK_HEADER, Reason};
+use super::reader::{Entries, flag, list, owned, text};
+use super::rule::{
+    Address, DEFAULT_LEGACY_EXCHANGE, Example, FieldMapping, HeaderExample, HeaderTemplate, LegacyFace, Modern,
+    ModernFace, Observed, ObservedAcl, Parameter, Rebuilt, Rule, RuleTest, Scalar, Values,
+};
+use super::template::{Template, TemplateError, Words};
+use super::version::{VersionError, VersionRange};
+use super::yaml::{self, Node, Value};
+
+/// The value of a parameter that may be any word with a capital letter first.
+const CAPITALISED: &str = "capitalised";
+
+/// Reads a mapping file.
+///
+/// # Errors
+/// All the mistakes in it, from top to bottom. A text that is not YAML has one.
+pub fn read(text: &str) -> Result<Vec<Rule>, Vec<Diagnostic>> {
+    let root = yaml::parse(text).map_err(|error| {
+        let help = error.message.contains("alias").then(|| "quote a text that begins with `*`".to_owned());
+        let place = error.position.map(|position| Place::at(text, position));
+        vec![Diagnostic { message: error.message, place, rule: None, help }]
+    })?;
+    let mut problems = Problems::default();
+    let rules = match &root.value {
+        Value::List(items) => items.iter().filter_map(|item| rule(item, &mut problems)).collect(),
+        Value::Null => Vec::new(),
+        _ => {
+            problems.expected(&root, "a list of rules, each beginning with `- event:`");
+            Vec::new()
+        }
+    };
+    if problems.is_empty() { Ok(rules) } else { Err(problems.locate(text)) }
+}
+
+fn template(node: &Node, example: &str, problems: &mut Problems) -> Option<Template> {
+    let text = text(node, &format!("a template such as `{example}`"), problems)?;
+    let error = match Template::parse(text) {
+        Ok(template) => return Some(template),
+        Err(error) => error,
+    };
+    let help = match &error {
+        TemplateError::Unclosed { closed } => format!("close the placeholder: `{closed}`"),
+        TemplateError::Unopened => "write `{` before the name of the placeholder".into(),
+        TemplateError::NotAName(_) => "a placeholder is `{name}`, `{name[0]}` or `{name|raw}`".into(),
+        TemplateError::Adjacent(name) => format!("put a text between them, such as `.{{{name}}}`"),
+        TemplateError::Empty => format!("write a template such as `{example}`"),
+    };
+    problems.add(node, error.to_string(), help);
+    None
+}
+
+fn versions(node: Option<&Node>, problems: &mut Problems) -> VersionRange {
+    let Some(node) = node else { return VersionRange::ALL };
+    match &node.value {
+        Value::Float(_) | Value::Integer(_) => {
+            let help = "quote it and say from where to where: `\"16.08..19.05\"`; 17.10 would become 17.1";
+            problems.add(node, "this version is read as a number", help.to_owned());
+        }
+        Value::Text(text) => match text.parse() {
+            Ok(range) => return range,
+            Err(error) => {
+                let help = match &error {
+                    VersionError::NotARange(text) => Some(format!("for this version and all later ones write `{text}..`")),
+                    VersionError::Malformed(_) | VersionError::Empty(_) => None,
+                };
+                problems.add(node, error.to_string(), help);
+            }
+        },
+        _ => problems.expected(node, "a range of versions such as `\"16.08..19.05\"`"),
+    }
+    VersionRange::ALL
+}
+
+const RULE_KEYS: [&str; 11] = [
+    "event", "parameters", "versions", "source", "note", "legacy", "modern", "reason", "rebuilt_from", "lost",
+    "observed",
+];
+
+fn rule(node: &Node, problems: &mut Problems) -> Option<Rule> {
+    problems.rule = None;
+    let known: Vec<&str> = RULE_KEYS.iter().copied().chain(["tests"]).collect();
+    let entries = Entries::of(node, "a rule, beginning with `event:`", &known, problems)?;
+    let event_node = entries.required("event", "every rule begins with the name of its event", problems)?;
+    let event = template(event_node, "call_{action}", problems)?;
+    problems.rule = Some(event.to_string());
+
+    let parameters = parameters(entries.get("parameters"), problems);
+    check_name(event_node, &event, &parameters, problems);
+    for parameter in &parameters {
+        if !event.placeholders().any(|placeholder| placeholder.name == parameter.name) {
+            let help = "every parameter is a part of the event's name".to_owned();
+            problems.add(event_node, format!("no `{{{}}}` in the name of the event", parameter.name), help);
+        }
+    }
+    let source = entries.required("source", "say where the facts of this rule come from", problems);
+    let modern = modern(&entries, &event, &parameters, problems);
+    let rebuilt_from = entries.get("rebuilt_from").and_then(|node| rebuilt(node, &parameters, problems));
+    let texts = |name: &str, problems: &mut Problems| -> Vec<String> {
+        let items = entries.get(name).map_or(&[][..], |node| list(node, "a list of sentences", problems));
+        items.iter().filter_map(|item| text(item, "a sentence", problems)).map(str::to_owned).collect()
+    };
+    let items = |name: &str, what: &str, problems: &mut Problems| {
+        entries.get(name).map_or(&[][..], |node| list(node, what, problems))
+    };
+    let observed = items("observed", "a list of observations", problems);
+    let tests = items("tests", "a list of examples", problems);
+    let rule = Rule {
+        versions: versions(entries.get("versions"), problems),
+        source: owned(source, "a text", problems).unwrap_or_default(),
+        note: owned(entries.get("note"), "a text", problems),
+        legacy: legacy(entries.get("legacy"), &event, &parameters, problems),
+        modern: modern.unwrap_or(Modern::None { reason: String::new() }),
+        lost: texts("lost", problems),
+        observed: observed.iter().filter_map(|node| observation(node, problems)).collect(),
+        tests: tests.iter().filter_map(|node| test(node, problems)).collect(),
+        rebuilt_from,
+        parameters,
+        node: event_node.id,
+        event,
+    };
+    Some(rule)
+}
+
+fn parameters(node: Option<&Node>, problems: &mut Problems) -> Vec<Parameter> {
+    let Some(node) = node else { return Vec::new() };
+    let Some(entries) = Entries::of(node, "parameters such as `{action: [created, ended]}`", &[], problems) else {
+        return Vec::new();
+    };
+    let mut parameters = Vec::new();
+    for (name, node) in entries.entries {
+        let values = match &node.value {
+            Value::Text(word) if word == CAPITALISED => Values::Capitalised,
+            Value::List(items) if !items.is_empty() => Values::Listed(
+                items.iter().filter_map(|item| text(item, "a value", problems)).map(str::to_owned).collect(),
+            ),
+            _ => {
+                let help = format!("list its values, `[created, ended]`, or write `{CAPITALISED}`");
+                problems.add(node, format!("`{name}` has no list of values"), help);
+                continue;
+            }
+        };
+        parameters.push(Parameter { name: name.to_owned(), values });
+    }
+    parameters
+}
+
+/// A name, and a legacy routing key, can be filled from parameters alone, in either direction.
+fn check_name(node: &Node, template: &Template, parameters: &[Parameter], problems: &mut Problems) {
+    for placeholder in template.placeholders() {
+        if !parameters.iter().any(|parameter| parameter.name == placeholder.name) {
+            let names = parameters.iter().map(|parameter| parameter.name.as_str());
+            let help = did_you_mean(&placeholder.name, names).unwrap_or_else(|| {
+                format!("list its values: `parameters: {{{}: [a, b]}}`", placeholder.name)
+            });
+            problems.add(node, format!("nothing fills `{{{placeholder}}}`: it is no parameter"), help);
+        } else if placeholder.index.is_some() || placeholder.words == Words::Several {
+            let help = format!("write `{{{}}}`", placeholder.name);
+            problems.add(node, format!("`{{{placeholder}}}` stands for one word here"), help);
+        }
+    }
+}
+
+fn legacy(node: Option<&Node>, event: &Template, parameters: &[Parameter], problems: &mut Problems) -> LegacyFace {
+    let default = Address { exchange: DEFAULT_LEGACY_EXCHANGE.to_owned(), routing_key: event.clone() };
+    let mut face = LegacyFace { addresses: Vec::new(), listen: false, content_type: None };
+    let known = ["exchange", "routing_key", "also", "listen", "content_type"];
+    let entries = node.and_then(|node| Entries::of(node, "the legacy face, such as `{exchange: xivo-ami}`", &known, problems));
+    let Some(entries) = entries else {
+        face.addresses.push(default);
+        return face;
+    };
+    let mut address = |entries: &Entries<'_>, problems: &mut Problems| {
+        let exchange = owned(entries.get("exchange"), "the name of an exchange", problems);
+        let routing_key = entries.get("routing_key").and_then(|node| {
+            let key = template(node, "status.user", problems)?;
+            check_name(node, &key, parameters, problems);
+            Some(key)
+        });
+        face.addresses.push(Address {
+            exchange: exchange.unwrap_or_else(|| default.exchange.clone()),
+            routing_key: routing_key.unwrap_or_else(|| default.routing_key.clone()),
+        });
+    };
+    address(&entries, problems);
+    for node in entries.get("also").map_or(&[][..], |node| list(node, "a list of addresses", problems)) {
+        if let Some(more) = Entries::of(node, "an address", &["exchange", "routing_key"], problems) {
+            address(&more, problems);
+        }
+    }
+    face.listen = flag(entries.get("listen"), problems);
+    face.content_type = owned(entries.get("content_type"), "a content type", problems);
+    face
+}
+
+fn modern(entries: &Entries<'_>, event: &Template, parameters: &[Parameter], problems: &mut Problems) -> Option<Modern> {
+    let help = "write the modern face, or `modern: none` and a `reason`";
+    let node = entries.required("modern", help, problems)?;
+    let reason = entries.get("reason");
+    if matches!(&node.value, Value::Text(text) if text == "none") {
+        let reason = reason.or_else(|| {
+            problems.add(node, "no `reason`", "say why there is no modern event, such as `removed in 19.05`".to_owned());
+            None
+        });
+        return owned(reason, "a sentence", problems).map(|reason| Modern::None { reason });
+    }
+    if let Some(reason) = reason {
+        problems.add(reason, "a `reason` without `modern: none`", "move it to `note`".to_owned());
+    }
+    let known = ["name", "routing_key", "required_acl", "headers", "data"];
+    let face = Entries::of(node, "the modern face or `none`", &known, problems)?;
+    let name = match face.get("name") {
+        Some(node) => {
+            let name = template(node, "chatd_presence_updated", problems)?;
+            check_name(node, &name, parameters, problems);
+            for parameter in parameters {
+                if !name.placeholders().any(|placeholder| placeholder.name == parameter.name) {
+                    let help = format!("put `{{{}}}` into the modern name too, or write one rule per event", parameter.name);
+                    problems.add(node, format!("nothing fills `{{{}}}` on the way back", parameter.name), help);
+                }
+            }
+            name
+        }
+        None => event.clone(),
+    };
+    let key_node = face.required("routing_key", "write the key that the event has on the topic exchange", problems)?;
+    let routing_key = template(key_node, "calls.call.{action}", problems)?;
+    if routing_key.placeholders().any(|placeholder| placeholder.name == "routing_key") {
+        problems.add(key_node, "nothing fills `{routing_key}` inside the routing key", None);
+    }
+    let whole_key = |template: &Template| {
+        template.substitute(|name| (name == "routing_key").then(|| routing_key.clone()))
+    };
+    let required_acl = face
+        .get("required_acl")
+        .and_then(|node| template(node, "events.{routing_key}", problems))
+        .map(|acl| whole_key(&acl));
+    let headers = face.get("headers").map_or_else(Vec::new, |node| headers(node, problems));
+    let data = face.get("data").map_or_else(Vec::new, |node| data(node, parameters, problems));
+    Some(Modern::Face(Box::new(ModernFace { name, routing_key, required_acl, headers, data })))
+}
+
+fn headers(node: &Node, problems: &mut Problems) -> Vec<(Template, HeaderTemplate)> {
+    let Some(entries) = Entries::of(node, "headers such as `{\"user_uuid:{user_uuid}\": true}`", &[], problems) else {
+        return Vec::new();
+    };
+    let mut headers = Vec::new();
+    for (name, node) in entries.entries {
+        let reserved = ["name", "origin_uuid", "required_acl", MARK_HEADER].contains(&name);
+        if reserved || name.eq_ignore_ascii_case("cc") || name.eq_ignore_ascii_case("bcc") || name.starts_with("x-") {
+            let help = "the bridge writes `name`, `origin_uuid`, `required_acl` and its mark; `CC`, `BCC` and `x-…` \
+                        belong to the broker";
+            problems.add(node, format!("a rule cannot set the header `{name}`"), help.to_owned());
+            continue;
+        }
+        let key = match Template::parse(name) {
+            Ok(key) => key,
+            Err(error) => {
+                problems.add(node, error.to_string(), None);
+                continue;
+            }
+        };
+        match &node.value {
+            Value::Bool(flag) => headers.push((key, HeaderTemplate::Flag(*flag))),
+            _ => headers.extend(
+                template(node, "{tenant_uuid}", problems).map(|value| (key, HeaderTemplate::Text(value))),
+            ),
+        }
+    }
+    headers
+}
+
+fn data(node: &Node, parameters: &[Parameter], problems: &mut Problems) -> Vec<FieldMapping> {
+    let Some(entries) = Entries::of(node, "fields such as `{uuid: user_uuid}`", &[], problems) else {
+        return Vec::new();
+    };
+    let mut fields: Vec<FieldMapping> = Vec::new();
+    for (modern, node) in entries.entries {
+        if parameters.iter().any(|parameter| parameter.name == modern) {
+            let help = "a placeholder of this name would have two meanings: rename the parameter";
+            problems.add(node, format!("`{modern}` is a parameter and a field"), help.to_owned());
+        }
+        let (legacy, values) = match &node.value {
+            Value::Mapping(_) => {
+                let Some(entries) = Entries::of(node, "a field", &["from", "values"], problems) else { continue };
+                let from = entries.required("from", "name the legacy field", problems);
+                let values = entries.get("values").map_or_else(Vec::new, |node| values(node, problems));
+                (owned(from, "the name of the legacy field", problems), values)
+            }
+            _ => (owned(Some(node), "the name of the legacy field", problems), Vec::new()),
+        };
+        let Some(legacy) = legacy else { continue };
+        if fields.iter().any(|field| field.legacy == legacy) {
+            problems.add(node, format!("two fields are made of `{legacy}`"), None);
+        }
+        fields.push(FieldMapping { modern: modern.to_owned(), legacy, values });
+    }
+    fields
+}
+
+/// Pairs of legacy and modern value, `{busy: talking}` or `[[busy, talking], …]`.
+fn values(node: &Node, problems: &mut Problems) -> Vec<(Scalar, Scalar)> {
+    let mut pairs = Vec::new();
+    match &node.value {
+        Value::Mapping(entries) => {
+            for (legacy, modern) in entries {
+                pairs.extend(scalar(legacy, problems).zip(scalar(modern, problems)).map(|pair| (pair, modern)));
+            }
+        }
+        _ => {
+            for pair in list(node, "pairs of legacy and modern value", problems) {
+                match list(pair, "a pair `[legacy, modern]`", problems) {
+                    [legacy, modern] => pairs
+                        .extend(scalar(legacy, problems).zip(scalar(modern, problems)).map(|pair| (pair, modern))),
+                    _ => problems.add(pair, "expected a pair `[legacy, modern]`", None),
+                }
+            }
+        }
+    }
+    for (at, ((_, modern), node)) in pairs.iter().enumerate() {
+        if pairs[..at].iter().any(|((_, seen), _)| seen == modern) {
+            problems.add(node, format!("{modern} has two legacy values"), "the way back would be ambiguous".to_owned());
+        }
+    }
+    pairs.into_iter().map(|(pair, _)| pair).collect()
+}
+
+fn scalar(node: &Node, problems: &mut Problems) -> Option<Scalar> {
+    match &node.value {
+        Value::Text(text) => Some(Scalar::Text(text.clone())),
+        Value::Integer(number) => Some(Scalar::Integer(*number)),
+        Value::Bool(flag) => Some(Scalar::Bool(*flag)),
+        Value::Null => Some(Scalar::Null),
+        _ => {
+            problems.expected(node, "a text, a whole number, `true`, `false` or `null`");
+            None
+        }
+    }
+}
+
+fn rebuilt(node: &Node, parameters: &[Parameter], problems: &mut Problems) -> Option<Rebuilt> {
+    let entries = Entries::of(node, "the modern event to rebuild from", &["name", "each", "data"], problems)?;
+    let name = entries.required("name", "name the modern event", problems);
+    let data_node = entries.required("data", "list the fields of the legacy event", problems)?;
+    if let Some(parameter) = parameters.first() {
+        let help = "write one rule per event".to_owned();
+        problems.add(node, format!("nothing fills `{{{}}}` in a rebuilt event", parameter.name), help);
+    }
+    Some(Rebuilt {
+        name: owned(name, "the name of the modern event", problems)?,
+        each: owned(entries.get("each"), "the name of an array in `data`", problems),
+        data: data(data_node, &[], problems),
+    })
+}
+
+fn observation(node: &Node, problems: &mut Problems) -> Option<Observed> {
+    let known = ["versions", "name", "routing_key", "required_acl", "headers", "note", "source"];
+    let entries = Entries::of(node, "an observation", &known, problems)?;
+    let source = entries.required("source", "say where this was seen", problems);
+    let mut part = |name: &str| entries.get(name).and_then(|node| template(node, "calls.relocate.edited", problems));
+    let (name, routing_key) = (part("name"), part("routing_key"));
+    let required_acl = match entries.get("required_acl") {
+        Some(Node { value: Value::Text(text), .. }) if text == "none" => Some(ObservedAcl::Absent),
+        Some(node) => template(node, "events.{routing_key}", problems).map(ObservedAcl::Is),
+        None => None,
+    };
+    Some(Observed {
+        versions: versions(entries.get("versions"), problems),
+        name,
+        routing_key,
+        required_acl,
+        headers: entries.get("headers").map_or_else(Vec::new, |node| headers(node, problems)),
+        note: owned(entries.get("note"), "a text", problems),
+        source: owned(source, "a text", problems).unwrap_or_default(),
+    })
+}
+
+fn test(node: &Node, problems: &mut Problems) -> Option<RuleTest> {
+    let known = ["legacy", "modern", "routing_key", "headers", "rebuilt", "refused"];
+    let entries = Entries::of(node, "an example", &known, problems)?;
+    let (legacy, modern) = (entries.get("legacy").map(json), entries.get("modern").map(json));
+    let example = match (legacy, modern, entries.get("rebuilt"), entries.get("refused")) {
+        (Some(legacy), Some(modern), None, None) => {
+            let key = entries.required("routing_key", "write the routing key of the modern event", problems);
+            Example::Both {
+                legacy,
+                modern,
+                routing_key: owned(key, "a routing key", problems)?,
+                headers: header_examples(entries.get("headers"), problems),
+            }
+        }
+        (None, Some(modern), Some(rebuilt), None) => {
+            let rebuilt = list(rebuilt, "a list of legacy events", problems);
+            Example::Rebuilt { modern, rebuilt: rebuilt.iter().map(json).collect() }
+        }
+        (Some(legacy), None, None, Some(refused)) => {
+            let code = text(refused, "a reason such as `removed_event`", problems)?;
+            let Some(&reason) = Reason::ALL.iter().find(|reason| reason.code() == code) else {
+                let codes = Reason::ALL.map(Reason::code);
+                let help = did_you_mean(code, codes).unwrap_or_else(|| format!("known: {}", codes.join(", ")));
+                problems.add(refused, format!("unknown reason `{code}`"), help);
+                return None;
+            };
+            Example::Refused { legacy, refused: reason }
+        }
+        _ => {
+            let help = "write `legacy`, `routing_key` and `modern`; or `modern` and `rebuilt`; or `legacy` and `refused`";
+            problems.add(node, "this example shows neither direction", help.to_owned());
+            return None;
+        }
+    };
+    Some(RuleTest { node: node.id, example })
+}
+
+fn header_examples(node: Option<&Node>, problems: &mut Problems) -> Vec<(String, HeaderExample)> {
+    let Some(entries) = node.and_then(|node| Entries::of(node, "headers", &[], problems)) else { return Vec::new() };
+    entries
+        .entries
+        .into_iter()
+        .filter_map(|(name, node)| {
+            let value = match &node.value {
+                Value::Bool(flag) => HeaderExample::Flag(*flag),
+                _ => HeaderExample::Text(text(node, "a text, `true` or `false`", problems)?.to_owned()),
+            };
+            Some((name.to_owned(), value))
+        })
+        .collect()
+}
+
+/// The node as JSON. Keys that are no texts are written as JSON writes their values.
+fn json(node: &Node) -> Json {
+    match &node.value {
+        Value::Null => Json::Null,
+        Value::Bool(flag) => Json::Bool(*flag),
+        Value::Integer(number) => Json::from(*number),
+        Value::Float(number) => Json::from(*number),
+        Value::Text(text) => Json::from(text.as_str()),
+        Value::List(items) => Json::Array(items.iter().map(json).collect()),
+        Value::Mapping(entries) => {
+            let key = |node: &Node| match &node.value {
+                Value::Text(text) => text.clone(),
+                _ => json(node).to_string(),
+            };
+            Json::Object(entries.iter().map(|(name, value)| (key(name), json(value))).collect())
+        }
+    }
+}
