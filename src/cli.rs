@@ -55,9 +55,11 @@ pub struct RulesFrom {
 
 /// `cti-bridge run`.
 #[derive(Debug, Args)]
-#[command(after_help = "Settings come from /etc/cti-bridge/config.yml, then /etc/cti-bridge/conf.d/*.yml, then the
+#[command(
+    after_help = "Settings come from /etc/cti-bridge/config.yml, then /etc/cti-bridge/conf.d/*.yml, then the
 environment, then these options. A password belongs into a file (`bus: {password_file: …}`), the environment
-variable CTI_BRIDGE_AMQP_URL or the systemd credential `amqp-password`, never on the command line.")]
+variable CTI_BRIDGE_AMQP_URL or the systemd credential `amqp-password`, never on the command line."
+)]
 pub struct Run {
     /// The broker, as amqp://user@host:5672/vhost [default: guest on localhost]
     #[arg(long, value_name = "URL", env = "CTI_BRIDGE_AMQP_URL", hide_env_values = true)]
@@ -105,9 +107,11 @@ pub struct Run {
 
 /// `cti-bridge translate`.
 #[derive(Debug, Args)]
-#[command(after_help = "Each line of input is an event, or an object with the event under `body` and, as they apply,
+#[command(
+    after_help = "Each line of input is an event, or an object with the event under `body` and, as they apply,
 `exchange`, `routing_key` and `properties`. Each line of output is such an object; what was written can be read
-again. A line that cannot be translated is told on standard error with its number, and the exit code is 1.")]
+again. A line that cannot be translated is told on standard error with its number, and the exit code is 1."
+)]
 pub struct Translate {
     /// The form to translate to
     #[arg(long, value_enum)]
@@ -212,7 +216,8 @@ pub enum LogLevel {
 }
 
 fn origin_uuid(text: &str) -> Result<OriginUuid, String> {
-    OriginUuid::parse(text).ok_or_else(|| "expected a uuid, such as ca7f87e9-c2c8-5fad-ba1b-c3140ebb9be3".into())
+    OriginUuid::parse(text)
+        .ok_or_else(|| "expected a uuid, such as ca7f87e9-c2c8-5fad-ba1b-c3140ebb9be3".into())
 }
 
 fn bridge_id(text: &str) -> Result<BridgeId, String> {

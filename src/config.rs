@@ -232,7 +232,11 @@ impl Layer {
     ///
     /// # Errors
     /// When there is no origin uuid, or the settings contradict each other.
-    pub fn finish(self, xivo_uuid: Option<OriginUuid>, credentials: Option<&Path>) -> Result<Config, ConfigError> {
+    pub fn finish(
+        self,
+        xivo_uuid: Option<OriginUuid>,
+        credentials: Option<&Path>,
+    ) -> Result<Config, ConfigError> {
         let origin_uuid = self.origin_uuid.or(xivo_uuid).ok_or(ConfigError::NoOriginUuid)?;
         let credential = match credentials.map(|directory| directory.join(CREDENTIAL)) {
             Some(path) if path.exists() => Some(read_password(&path)?),
@@ -324,8 +328,22 @@ fn read_password(path: &Path) -> Result<SecretString, ConfigError> {
 }
 
 const TOP_KEYS: [&str; 16] = [
-    "bus", "legacy", "modern", "origin_uuid", "bridge_id", "mappings", "builtin_mappings", "prefetch_count",
-    "queue_type", "queue_prefix", "persistent", "count_unroutable", "max_hops", "status_interval", "uuid", "debug",
+    "bus",
+    "legacy",
+    "modern",
+    "origin_uuid",
+    "bridge_id",
+    "mappings",
+    "builtin_mappings",
+    "prefetch_count",
+    "queue_type",
+    "queue_prefix",
+    "persistent",
+    "count_unroutable",
+    "max_hops",
+    "status_interval",
+    "uuid",
+    "debug",
 ];
 
 /// Reads the text of a configuration file.
@@ -354,7 +372,8 @@ fn top(root: &Node, problems: &mut Problems) -> Layer {
         layer.bus = bus(node, problems);
     }
     if let Some(node) = entries.get("legacy")
-        && let Some(legacy) = Entries::of(node, "settings of the legacy side", &["bus", "events", "content_type"], problems)
+        && let Some(legacy) =
+            Entries::of(node, "settings of the legacy side", &["bus", "events", "content_type"], problems)
     {
         layer.legacy_bus = legacy.get("bus").map(|node| bus(node, problems)).unwrap_or_default();
         layer.legacy_events = match legacy.get("events") {
@@ -369,12 +388,25 @@ fn top(root: &Node, problems: &mut Problems) -> Layer {
         && let Some(modern) = Entries::of(node, "settings of the modern side", &known, problems)
     {
         layer.modern_bus = modern.get("bus").map(|node| bus(node, problems)).unwrap_or_default();
-        layer.modern_version = parsed(modern.get("version"), "a version such as `\"19.05\"`", problems, |text| text.parse().ok());
+        layer.modern_version =
+            parsed(modern.get("version"), "a version such as `\"19.05\"`", problems, |text| {
+                text.parse().ok()
+            });
         layer.declare = boolean(modern.get("declare"), problems);
         layer.unknown_events = chosen(modern.get("unknown_events"), &UNKNOWN_EVENTS, problems);
     }
-    layer.origin_uuid = parsed(entries.get("origin_uuid").or(entries.get("uuid")), "the uuid of this server", problems, OriginUuid::parse);
-    layer.bridge_id = parsed(entries.get("bridge_id"), "an id of letters, digits, `-`, `_` and `.`", problems, BridgeId::parse);
+    layer.origin_uuid = parsed(
+        entries.get("origin_uuid").or(entries.get("uuid")),
+        "the uuid of this server",
+        problems,
+        OriginUuid::parse,
+    );
+    layer.bridge_id = parsed(
+        entries.get("bridge_id"),
+        "an id of letters, digits, `-`, `_` and `.`",
+        problems,
+        BridgeId::parse,
+    );
     layer.mappings = match entries.get("mappings") {
         Some(node) => texts(node, "a list of directories", problems).into_iter().map(PathBuf::from).collect(),
         None => Vec::new(),
@@ -382,9 +414,10 @@ fn top(root: &Node, problems: &mut Problems) -> Layer {
     layer.builtin_mappings = boolean(entries.get("builtin_mappings"), problems);
     layer.prefetch_count = number(entries.get("prefetch_count"), 1, 65_535, problems);
     layer.queue_type = chosen(entries.get("queue_type"), &QUEUE_TYPES, problems);
-    layer.queue_prefix = parsed(entries.get("queue_prefix"), "a prefix of at most 200 bytes", problems, |text| {
-        (text.len() <= 200 && !text.starts_with("amq.")).then(|| text.to_owned())
-    });
+    layer.queue_prefix =
+        parsed(entries.get("queue_prefix"), "a prefix of at most 200 bytes", problems, |text| {
+            (text.len() <= 200 && !text.starts_with("amq.")).then(|| text.to_owned())
+        });
     layer.persistent = boolean(entries.get("persistent"), problems);
     layer.count_unroutable = boolean(entries.get("count_unroutable"), problems);
     layer.max_hops = number(entries.get("max_hops"), 1, 64, problems);
@@ -396,15 +429,28 @@ fn top(root: &Node, problems: &mut Problems) -> Layer {
 pub const UNKNOWN_EVENTS: [(&str, UnknownEvents); 3] =
     [("pass", UnknownEvents::Pass), ("quarantine", UnknownEvents::Quarantine), ("drop", UnknownEvents::Drop)];
 /// The words for [`QueueKind`].
-pub const QUEUE_TYPES: [(&str, QueueKind); 2] = [("quorum", QueueKind::Quorum), ("classic", QueueKind::Classic)];
-const EXCHANGE_TYPES: [(&str, ExchangeKind); 2] = [("topic", ExchangeKind::Topic), ("headers", ExchangeKind::Headers)];
+pub const QUEUE_TYPES: [(&str, QueueKind); 2] =
+    [("quorum", QueueKind::Quorum), ("classic", QueueKind::Classic)];
+const EXCHANGE_TYPES: [(&str, ExchangeKind); 2] =
+    [("topic", ExchangeKind::Topic), ("headers", ExchangeKind::Headers)];
 
 fn bus(node: &Node, problems: &mut Problems) -> Bus {
     let known = [
-        "url", "host", "port", "username", "password", "password_file", "vhost", "tls", "exchange_name",
+        "url",
+        "host",
+        "port",
+        "username",
+        "password",
+        "password_file",
+        "vhost",
+        "tls",
+        "exchange_name",
         "exchange_type",
         // In the blocks of the platform's daemons, and of no meaning here.
-        "enabled", "exchange_durable", "startup_connection_delay", "uuid",
+        "enabled",
+        "exchange_durable",
+        "startup_connection_delay",
+        "uuid",
     ];
     let Some(entries) = Entries::of(node, "the broker, such as `{host: localhost}`", &known, problems) else {
         return Bus::default();
@@ -412,7 +458,9 @@ fn bus(node: &Node, problems: &mut Problems) -> Bus {
     let url = entries.get("url").and_then(|node| {
         let text = owned(Some(node), "a broker address", problems)?;
         // An address is a secret: the message says what is wrong and never what stands there.
-        BrokerAddress::parse(&text).map_err(|error: AddressError| problems.add(node, error.to_string(), None)).ok()
+        BrokerAddress::parse(&text)
+            .map_err(|error: AddressError| problems.add(node, error.to_string(), None))
+            .ok()
     });
     let password = match (entries.get("password"), entries.get("password_file")) {
         (Some(node), _) => owned(Some(node), "a password", problems).map(SecretString::from),

@@ -14,8 +14,11 @@ pub fn diagnostic(path: &str, text: &str, diagnostic: &Diagnostic) -> String {
             let number = position.line.to_string();
             gutter = number.len();
             let line = text.lines().nth(position.line.saturating_sub(1)).unwrap_or_default();
-            let before: String =
-                line.chars().take(position.column.saturating_sub(1)).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            let before: String = line
+                .chars()
+                .take(position.column.saturating_sub(1))
+                .map(|c| if c == '\t' { '\t' } else { ' ' })
+                .collect();
             let _ = writeln!(out, "{:gutter$} ──▶ {path}:{}:{}", "", position.line, position.column);
             let _ = writeln!(out, "{number} │ {}", printable(line));
             let _ = writeln!(out, "{:gutter$} │ {before}{}", "", "^".repeat(width));

@@ -106,14 +106,7 @@ impl BrokerAddress {
     /// Whether both name the same vhost of the same broker for the same user, so that connections can be shared.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        let Self {
-            host,
-            port,
-            vhost,
-            username,
-            password,
-            tls,
-        } = self;
+        let Self { host, port, vhost, username, password, tls } = self;
         host.eq_ignore_ascii_case(&other.host)
             && (port, vhost, username, tls) == (&other.port, &other.vhost, &other.username, &other.tls)
             && password.expose_secret() == other.password.expose_secret()
@@ -122,11 +115,7 @@ impl BrokerAddress {
     /// The same as lapin wants it. Do not show the result: it prints the password.
     pub(super) fn to_uri(&self, timeout: Duration) -> AMQPUri {
         AMQPUri {
-            scheme: if self.tls {
-                AMQPScheme::AMQPS
-            } else {
-                AMQPScheme::AMQP
-            },
+            scheme: if self.tls { AMQPScheme::AMQPS } else { AMQPScheme::AMQP },
             authority: AMQPAuthority {
                 userinfo: AMQPUserInfo {
                     username: self.username.clone(),
@@ -148,24 +137,12 @@ impl BrokerAddress {
 /// Without the password, and never with anything that could end a line of a log.
 impl fmt::Display for BrokerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            host,
-            port,
-            vhost,
-            username,
-            tls,
-            password: _,
-        } = self;
+        let Self { host, port, vhost, username, tls, password: _ } = self;
         let scheme = if *tls { "amqps" } else { "amqp" };
         let vhost = if vhost == "/" { "%2f" } else { vhost.as_str() };
         let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
         let user = username.escape_debug();
-        write!(
-            f,
-            "{scheme}://{user}@{open}{}{close}:{port}/{}",
-            host.escape_debug(),
-            vhost.escape_debug()
-        )
+        write!(f, "{scheme}://{user}@{open}{}{close}:{port}/{}", host.escape_debug(), vhost.escape_debug())
     }
 }
 
@@ -239,13 +216,7 @@ mod tests {
         assert_eq!(bare.to_string(), "amqp://guest@bus.example.org:5672/%2f");
         assert_eq!(bare.password.expose_secret(), "guest");
         assert_eq!(address("AMQPS://bus").port, 5671);
-        for url in [
-            "amqp://h",
-            "amqp://h/",
-            "amqp://h/%2f",
-            "amqp://h/%2F",
-            "amqp://h//",
-        ] {
+        for url in ["amqp://h", "amqp://h/", "amqp://h/%2f", "amqp://h/%2F", "amqp://h//"] {
             assert_eq!(address(url).vhost, "/", "{url}");
         }
     }
@@ -296,11 +267,7 @@ mod tests {
     fn never_shows_the_password() {
         let address = address("amqp://user:hunter2@h/v");
         assert!(!format!("{address} {address:?} {address:#?}").contains("hunter2"));
-        for url in [
-            "amqp://user:hunter2@h:x",
-            "amqp://user:hunter2%@h",
-            "amqp//user:hunter2@h",
-        ] {
+        for url in ["amqp://user:hunter2@h:x", "amqp://user:hunter2%@h", "amqp//user:hunter2@h"] {
             let error = BrokerAddress::parse(url).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter"), "{url}");
         }
@@ -310,12 +277,7 @@ mod tests {
     fn compares_all_but_the_case_of_the_host() {
         let one = address("amqp://u:p@Bus/v");
         assert!(one.is_same(&address("amqp://u:p@bus:5672/v")));
-        for other in [
-            "amqp://u:q@bus/v",
-            "amqp://x:p@bus/v",
-            "amqp://u:p@bus/w",
-            "amqps://u:p@bus:5672/v",
-        ] {
+        for other in ["amqp://u:q@bus/v", "amqp://x:p@bus/v", "amqp://u:p@bus/w", "amqps://u:p@bus:5672/v"] {
             assert!(!one.is_same(&address(other)), "{other}");
         }
     }
@@ -323,14 +285,8 @@ mod tests {
     #[test]
     fn hands_all_of_it_to_lapin() {
         let uri = address("amqps://u:p@[fe80::1]/v").to_uri(Duration::from_secs(10));
-        assert_eq!(
-            (uri.authority.host.as_str(), uri.authority.port),
-            ("fe80::1", 5671)
-        );
+        assert_eq!((uri.authority.host.as_str(), uri.authority.port), ("fe80::1", 5671));
         assert_eq!((uri.scheme, uri.vhost.as_str()), (AMQPScheme::AMQPS, "v"));
-        assert_eq!(
-            (uri.query.heartbeat, uri.query.connection_timeout),
-            (Some(10), Some(10_000))
-        );
+        assert_eq!((uri.query.heartbeat, uri.query.connection_timeout), (Some(10), Some(10_000)));
     }
 }

@@ -23,12 +23,7 @@ pub(super) struct Fingerprint(u64);
 impl Fingerprint {
     pub(super) fn of(delivery: &Delivery) -> Self {
         let mut hasher = DefaultHasher::new();
-        (
-            delivery.exchange.as_str(),
-            delivery.routing_key.as_str(),
-            &delivery.data,
-        )
-            .hash(&mut hasher);
+        (delivery.exchange.as_str(), delivery.routing_key.as_str(), &delivery.data).hash(&mut hasher);
         delivery.properties.message_id().hash(&mut hasher);
         Self(hasher.finish())
     }
@@ -60,15 +55,8 @@ impl Care {
 
     /// Why this delivery goes to quarantine, if it does.
     pub(super) fn verdict(&self, delivery: Fingerprint) -> Option<Refusal<'static>> {
-        let (_, text) = self
-            .convicted
-            .as_ref()
-            .filter(|(culprit, _)| *culprit == delivery)?;
-        Some(Refusal {
-            reason: Reason::RefusedByBroker,
-            detail: text.clone(),
-            rule: None,
-        })
+        let (_, text) = self.convicted.as_ref().filter(|(culprit, _)| *culprit == delivery)?;
+        Some(Refusal { reason: Reason::RefusedByBroker, detail: text.clone(), rule: None })
     }
 }
 
@@ -77,13 +65,7 @@ mod tests {
     use super::*;
 
     fn fingerprint(key: &str, body: &[u8]) -> Fingerprint {
-        Fingerprint::of(&Delivery::mock(
-            1,
-            "xivo".into(),
-            key.into(),
-            false,
-            body.to_vec(),
-        ))
+        Fingerprint::of(&Delivery::mock(1, "xivo".into(), key.into(), false, body.to_vec()))
     }
 
     #[test]
@@ -95,10 +77,7 @@ mod tests {
         care.convict(fingerprint("a", b"1"), "words".to_owned());
         care.begin(3);
         let refusal = care.verdict(fingerprint("a", b"1")).unwrap();
-        assert_eq!(
-            (refusal.reason, refusal.detail.as_str()),
-            (Reason::RefusedByBroker, "words")
-        );
+        assert_eq!((refusal.reason, refusal.detail.as_str()), (Reason::RefusedByBroker, "words"));
         assert!(care.verdict(fingerprint("a", b"2")).is_none());
         care.passed(2);
         assert!(care.is_on() && care.verdict(fingerprint("a", b"1")).is_some());

@@ -87,12 +87,8 @@ impl From<lapin::Error> for SetUpError {
         let text = refusal.get_message().as_str();
         match refusal.kind() {
             AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)
-            | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => Self::AccessRefused {
-                text: printable(text),
-            },
-            AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => Self::Missing {
-                text: printable(text),
-            },
+            | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => Self::AccessRefused { text: printable(text) },
+            AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => Self::Missing { text: printable(text) },
             AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => match Inequivalent::parse(text) {
                 Some(inequivalent) => Self::Inequivalent(inequivalent),
                 None => Self::Broker(error),
@@ -129,9 +125,7 @@ impl Inequivalent {
 fn value(text: &str) -> String {
     let text = text.strip_prefix("the value ").unwrap_or(text);
     let quoted = text.strip_prefix('\'').and_then(|text| {
-        let (word, _) = text
-            .split_once("' of type '")
-            .or_else(|| text.rsplit_once('\''))?;
+        let (word, _) = text.split_once("' of type '").or_else(|| text.rsplit_once('\''))?;
         Some(word)
     });
     match quoted {
@@ -156,13 +150,7 @@ pub(super) async fn declare(channel: &Channel, topology: &Topology) -> Result<()
     }
     // There may be hundreds, one for every event name: all are sent before the first answer is awaited.
     try_join_all(topology.bindings.iter().map(|binding| bind(channel, binding))).await?;
-    try_join_all(
-        topology
-            .obsolete_bindings
-            .iter()
-            .map(|binding| unbind(channel, binding)),
-    )
-    .await?;
+    try_join_all(topology.obsolete_bindings.iter().map(|binding| unbind(channel, binding))).await?;
     Ok(())
 }
 
@@ -177,51 +165,29 @@ async fn declare_exchange(channel: &Channel, exchange: &Exchange) -> Result<(), 
         durable: true,
         ..ExchangeDeclareOptions::default()
     };
-    Ok(channel
-        .exchange_declare(short(&exchange.name)?, kind, options, FieldTable::default())
-        .await?)
+    Ok(channel.exchange_declare(short(&exchange.name)?, kind, options, FieldTable::default()).await?)
 }
 
 async fn declare_queue(channel: &Channel, queue: &Queue) -> Result<(), SetUpError> {
     let mut arguments = FieldTable::default();
-    arguments.insert(
-        short("x-queue-type")?,
-        AMQPValue::LongString(queue.kind.as_str().into()),
-    );
+    arguments.insert(short("x-queue-type")?, AMQPValue::LongString(queue.kind.as_str().into()));
     if queue.single_active_consumer {
         arguments.insert(short("x-single-active-consumer")?, AMQPValue::Boolean(true));
     }
-    let options = QueueDeclareOptions {
-        durable: true,
-        ..QueueDeclareOptions::default()
-    };
-    channel
-        .queue_declare(short(&queue.name)?, options, arguments)
-        .await?;
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(short(&queue.name)?, options, arguments).await?;
     Ok(())
 }
 
 async fn bind(channel: &Channel, binding: &Binding) -> Result<(), SetUpError> {
-    let (source, key, none) = (
-        short(&binding.source)?,
-        short(&binding.key)?,
-        FieldTable::default(),
-    );
+    let (source, key, none) = (short(&binding.source)?, short(&binding.key)?, FieldTable::default());
     match &binding.destination {
         Destination::Queue(queue) => {
-            channel
-                .queue_bind(short(queue)?, source, key, QueueBindOptions::default(), none)
-                .await?;
+            channel.queue_bind(short(queue)?, source, key, QueueBindOptions::default(), none).await?;
         }
         Destination::Exchange(exchange) => {
             channel
-                .exchange_bind(
-                    short(exchange)?,
-                    source,
-                    key,
-                    ExchangeBindOptions::default(),
-                    none,
-                )
+                .exchange_bind(short(exchange)?, source, key, ExchangeBindOptions::default(), none)
                 .await?;
         }
     }
@@ -229,18 +195,12 @@ async fn bind(channel: &Channel, binding: &Binding) -> Result<(), SetUpError> {
 }
 
 async fn unbind(channel: &Channel, binding: &Binding) -> Result<(), SetUpError> {
-    let (source, key, none) = (
-        short(&binding.source)?,
-        short(&binding.key)?,
-        FieldTable::default(),
-    );
+    let (source, key, none) = (short(&binding.source)?, short(&binding.key)?, FieldTable::default());
     match &binding.destination {
         Destination::Queue(queue) => channel.queue_unbind(short(queue)?, source, key, none).await?,
         Destination::Exchange(exchange) => {
             let options = ExchangeUnbindOptions::default();
-            channel
-                .exchange_unbind(short(exchange)?, source, key, options, none)
-                .await?;
+            channel.exchange_unbind(short(exchange)?, source, key, options, none).await?;
         }
     }
     Ok(())
@@ -287,10 +247,7 @@ mod tests {
             (found.object, found.name.as_str(), found.attribute.as_str()),
             (Object::Queue, "cti-bridge.legacy", "x-queue-type")
         );
-        assert_eq!(
-            (found.wanted.as_str(), found.found.as_str()),
-            ("`quorum`", "none")
-        );
+        assert_eq!((found.wanted.as_str(), found.found.as_str()), ("`quorum`", "none"));
         let found = inequivalent(
             "PRECONDITION_FAILED - inequivalent arg 'x-single-active-consumer' for queue 'q' in vhost '/': \
              received none but current is the value 'true' of type 'bool'",
@@ -308,10 +265,7 @@ mod tests {
         let found = inequivalent(
             "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'q' in vhost '/': received 'tr",
         );
-        assert_eq!(
-            (found.name.as_str(), found.found.as_str()),
-            ("q", "another value")
-        );
+        assert_eq!((found.name.as_str(), found.found.as_str()), ("q", "another value"));
     }
 
     #[test]
@@ -326,29 +280,17 @@ mod tests {
             SetUpError::AccessRefused { .. }
         ));
         assert!(matches!(
-            error(
-                AMQPSoftError::NOTFOUND,
-                "NOT_FOUND - no exchange 'xivo' in vhost '/'"
-            ),
+            error(AMQPSoftError::NOTFOUND, "NOT_FOUND - no exchange 'xivo' in vhost '/'"),
             SetUpError::Missing { .. }
         ));
         for other in ["PRECONDITION_FAILED - unknown delivery tag 1", ""] {
-            assert!(matches!(
-                error(AMQPSoftError::PRECONDITIONFAILED, other),
-                SetUpError::Broker(_)
-            ));
+            assert!(matches!(error(AMQPSoftError::PRECONDITIONFAILED, other), SetUpError::Broker(_)));
         }
-        assert!(matches!(
-            error(AMQPHardError::CONNECTIONFORCED, "shutdown"),
-            SetUpError::Broker(_)
-        ));
+        assert!(matches!(error(AMQPHardError::CONNECTIONFORCED, "shutdown"), SetUpError::Broker(_)));
     }
 
     #[test]
     fn refuses_names_that_amqp_has_no_room_for() {
-        assert!(matches!(
-            short(&"n".repeat(256)),
-            Err(SetUpError::NameTooLong { bytes: 256 })
-        ));
+        assert!(matches!(short(&"n".repeat(256)), Err(SetUpError::NameTooLong { bytes: 256 })));
     }
 }

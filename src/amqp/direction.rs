@@ -73,13 +73,18 @@ pub(super) struct Settings<'b> {
     pub(super) counters: &'b DirectionCounters,
 }
 
+/// What becomes of a message; `'t` is what the outcome may borrow from.
+pub(super) trait Translate<'t>: Fn(&Received<'_>) -> Outcome<'t> {}
+
+impl<'t, T: Fn(&Received<'_>) -> Outcome<'t>> Translate<'t> for T {}
+
 /// A publish and its confirm. Queues its frames when polled for the first time.
 type Sending<'l> = Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + 'l>>;
 
-struct Loop<'l, 'b, T> {
+struct Loop<'l, 'b, 'f, T> {
     link: &'l Link,
     settings: Settings<'b>,
-    translate: T,
+    translate: &'f T,
     window: Window<Sending<'l>, Acker>,
     acks: Acks,
     /// The last delivery taken, while going one by one.
@@ -91,25 +96,16 @@ pub(super) async fn run<'t>(
     link: &Link,
     settings: Settings<'_>,
     care: &mut Care,
-    translate: impl Fn(&Received<'_>) -> Outcome<'t>,
+    translate: &impl Translate<'t>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Fault> {
-    let mut this = Loop {
-        link,
-        settings,
-        translate,
-        window: Window::new(),
-        acks: Acks::default(),
-        head: None,
-    };
+    let mut this =
+        Loop { link, settings, translate, window: Window::new(), acks: Acks::default(), head: None };
     let mut deliveries = link.consumer.clone();
     let mut consuming = true;
 
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
-    let mut cancelled = pin!(
-        link.consuming
-            .basic_cancel(link.consumer.tag(), BasicCancelOptions::default())
-    );
+    let mut cancelled = pin!(link.consuming.basic_cancel(link.consumer.tag(), BasicCancelOptions::default()));
     let (mut stopping, mut cancelling) = (false, false);
 
     let mut pulse = tokio::time::interval(settings.confirm_timeout / PULSES);
@@ -165,10 +161,7 @@ pub(super) async fn run<'t>(
     Ok(())
 }
 
-impl<'l, 't, T> Loop<'l, '_, T>
-where
-    T: Fn(&Received<'_>) -> Outcome<'t>,
-{
+impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
     fn take(&mut self, delivery: Delivery, care: &Care) {
         let counters = self.settings.counters;
         counters.received.add(1);
@@ -198,11 +191,7 @@ where
                 let prepared: Result<Vec<_>, _> = publications.into_iter().map(Prepared::new).collect();
                 let prepared = prepared.map_err(|unpublishable| {
                     let detail = unpublishable.to_string();
-                    Cause::Refused(Refusal {
-                        reason: Reason::RefusedByBroker,
-                        detail,
-                        rule: None,
-                    })
+                    Cause::Refused(Refusal { reason: Reason::RefusedByBroker, detail, rule: None })
                 })?;
                 let mandatory = self.settings.unroutable == Unroutable::Count;
                 let publishing = &self.link.publishing;
@@ -264,20 +253,10 @@ impl Prepared {
     }
 
     fn send(self, channel: &Channel, mandatory: bool) -> Sending<'_> {
-        let options = BasicPublishOptions {
-            mandatory,
-            ..BasicPublishOptions::default()
-        };
+        let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
         Box::pin(async move {
-            let Self {
-                exchange,
-                routing_key,
-                properties,
-                body,
-            } = self;
-            let confirm = channel
-                .basic_publish(exchange, routing_key, options, &body, properties)
-                .await?;
+            let Self { exchange, routing_key, properties, body } = self;
+            let confirm = channel.basic_publish(exchange, routing_key, options, &body, properties).await?;
             drop(body);
             confirm.await
         })

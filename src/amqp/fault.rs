@@ -80,44 +80,18 @@ mod tests {
         let soft = |kind: AMQPSoftError, text: &str| error(kind.into(), text);
         let too_long = "PRECONDITION_FAILED - invalid expiration '\u{7}'";
         assert_eq!(
-            Fault::Publish(soft(AMQPSoftError::PRECONDITIONFAILED, too_long))
-                .refusal()
-                .as_deref(),
+            Fault::Publish(soft(AMQPSoftError::PRECONDITIONFAILED, too_long)).refusal().as_deref(),
             Some(r"PRECONDITION_FAILED - invalid expiration '\u{7}'")
         );
         let topic =
             "ACCESS_REFUSED - access to topic 'a' in exchange 'xivo' in vhost '/' refused for user 'u'";
-        assert!(
-            Fault::Publish(soft(AMQPSoftError::ACCESSREFUSED, topic))
-                .refusal()
-                .is_some()
-        );
+        assert!(Fault::Publish(soft(AMQPSoftError::ACCESSREFUSED, topic)).refusal().is_some());
         let exchange = "ACCESS_REFUSED - access to exchange 'xivo' in vhost '/' refused for user 'u'";
-        assert!(
-            Fault::Publish(soft(AMQPSoftError::ACCESSREFUSED, exchange))
-                .refusal()
-                .is_none()
-        );
-        assert!(
-            Fault::Publish(soft(AMQPSoftError::NOTFOUND, ""))
-                .refusal()
-                .is_none()
-        );
-        assert!(
-            Fault::Consume(soft(AMQPSoftError::PRECONDITIONFAILED, ""))
-                .refusal()
-                .is_none()
-        );
-        assert!(
-            Fault::Lost(error(AMQPHardError::CONNECTIONFORCED.into(), ""))
-                .refusal()
-                .is_none()
-        );
-        assert!(
-            Fault::Publish(ErrorKind::MissingHeartbeatError.into())
-                .refusal()
-                .is_none()
-        );
+        assert!(Fault::Publish(soft(AMQPSoftError::ACCESSREFUSED, exchange)).refusal().is_none());
+        assert!(Fault::Publish(soft(AMQPSoftError::NOTFOUND, "")).refusal().is_none());
+        assert!(Fault::Consume(soft(AMQPSoftError::PRECONDITIONFAILED, "")).refusal().is_none());
+        assert!(Fault::Lost(error(AMQPHardError::CONNECTIONFORCED.into(), "")).refusal().is_none());
+        assert!(Fault::Publish(ErrorKind::MissingHeartbeatError.into()).refusal().is_none());
         assert!(Fault::Nacked.refusal().is_none());
     }
 }

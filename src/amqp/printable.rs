@@ -12,9 +12,7 @@ pub(super) fn printable(text: impl Display) -> String {
 
 /// At most this many bytes of a text, cut between two characters.
 pub(super) fn at_most(text: &str, bytes: usize) -> &str {
-    let end = (0..=bytes.min(text.len()))
-        .rev()
-        .find(|end| text.is_char_boundary(*end));
+    let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
@@ -39,10 +37,7 @@ mod tests {
 
     #[test]
     fn escapes_control_characters_and_nothing_else() {
-        assert_eq!(
-            printable("é `x`\r\n\u{1b}[31m\u{9b}"),
-            r"é `x`\r\n\u{1b}[31m\u{9b}"
-        );
+        assert_eq!(printable("é `x`\r\n\u{1b}[31m\u{9b}"), r"é `x`\r\n\u{1b}[31m\u{9b}");
     }
 
     #[test]

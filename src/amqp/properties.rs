@@ -101,9 +101,7 @@ pub(super) fn short(part: &'static str, text: impl Into<String>) -> Result<Short
 
 /// How many bytes a table takes on the wire.
 pub(super) fn table_bytes(table: &FieldTable) -> usize {
-    let entries = table
-        .into_iter()
-        .map(|(name, value)| 1 + name.as_str().len() + value_bytes(value));
+    let entries = table.into_iter().map(|(name, value)| 1 + name.as_str().len() + value_bytes(value));
     4 + entries.sum::<usize>()
 }
 
@@ -131,13 +129,8 @@ mod tests {
     use super::*;
 
     fn delivery(headers: Option<(&str, AMQPValue)>) -> Delivery {
-        let mut delivery = Delivery::mock(
-            7,
-            "xivo".into(),
-            "calls.call.created".into(),
-            false,
-            b"{}".to_vec(),
-        );
+        let mut delivery =
+            Delivery::mock(7, "xivo".into(), "calls.call.created".into(), false, b"{}".to_vec());
         if let Some((name, value)) = headers {
             let mut table = FieldTable::default();
             table.insert(name.into(), value);
@@ -155,10 +148,7 @@ mod tests {
             .with_timestamp(u64::MAX)
             .with_user_id("u".into());
         let received = received(&delivery);
-        assert_eq!(
-            (received.exchange, received.routing_key),
-            ("xivo", "calls.call.created")
-        );
+        assert_eq!((received.exchange, received.routing_key), ("xivo", "calls.call.created"));
         assert_eq!(received.body, b"{}");
         assert_eq!(received.properties.message_id, Some("m"));
         assert_eq!(received.properties.correlation_id, Some("c"));
@@ -179,27 +169,16 @@ mod tests {
         assert_eq!(mark(AMQPValue::LongString("a,b".into())).as_deref(), Some("a,b"));
         assert_eq!(mark(AMQPValue::ShortString("a".into())).as_deref(), Some("a"));
         assert_eq!(mark(AMQPValue::LongString(vec![0xff].into())), None);
-        for value in [
-            AMQPValue::Void,
-            AMQPValue::Boolean(true),
-            AMQPValue::FieldTable(FieldTable::default()),
-        ] {
+        for value in [AMQPValue::Void, AMQPValue::Boolean(true), AMQPValue::FieldTable(FieldTable::default())]
+        {
             assert_eq!(mark(value), None);
         }
-        assert_eq!(
-            received(&delivery(Some(("other", AMQPValue::Void))))
-                .properties
-                .mark,
-            Mark::Absent
-        );
+        assert_eq!(received(&delivery(Some(("other", AMQPValue::Void)))).properties.mark, Mark::Absent);
     }
 
     #[test]
     fn sets_what_the_core_says_and_nothing_else() {
-        assert_eq!(
-            basic_properties(Properties::default()).unwrap(),
-            BasicProperties::default()
-        );
+        assert_eq!(basic_properties(Properties::default()).unwrap(), BasicProperties::default());
         let all = Properties {
             content_type: Some("application/json"),
             content_encoding: Some("utf-8"),
@@ -208,10 +187,7 @@ mod tests {
             correlation_id: Some("c".to_owned()),
             timestamp: Some(1),
             headers: vec![
-                (
-                    Cow::Borrowed("name"),
-                    HeaderValue::Text(Cow::Borrowed("call_created")),
-                ),
+                (Cow::Borrowed("name"), HeaderValue::Text(Cow::Borrowed("call_created"))),
                 (Cow::Borrowed("user_uuid:1"), HeaderValue::Flag(true)),
             ],
         };
@@ -231,16 +207,10 @@ mod tests {
 
     #[test]
     fn refuses_what_would_end_the_channel_or_the_connection() {
-        let long = Properties {
-            message_id: Some("m".repeat(256)),
-            ..Properties::default()
-        };
+        let long = Properties { message_id: Some("m".repeat(256)), ..Properties::default() };
         assert_eq!(
             basic_properties(long).unwrap_err(),
-            Unpublishable::TooLong {
-                part: "message id",
-                bytes: 256
-            }
+            Unpublishable::TooLong { part: "message id", bytes: 256 }
         );
         let header = |name: String, text: String| Properties {
             headers: vec![(Cow::Owned(name), HeaderValue::Text(Cow::Owned(text)))],
@@ -248,18 +218,13 @@ mod tests {
         };
         assert_eq!(
             basic_properties(header("h".repeat(256), String::new())).unwrap_err(),
-            Unpublishable::TooLong {
-                part: "name of a header",
-                bytes: 256
-            }
+            Unpublishable::TooLong { part: "name of a header", bytes: 256 }
         );
         let fits = MAX_HEADER_BYTES - (4 + 1 + 1 + 1 + 4);
         assert!(basic_properties(header("h".to_owned(), "x".repeat(fits))).is_ok());
         assert_eq!(
             basic_properties(header("h".to_owned(), "x".repeat(fits + 1))).unwrap_err(),
-            Unpublishable::HeadersTooLarge {
-                bytes: MAX_HEADER_BYTES + 1
-            }
+            Unpublishable::HeadersTooLarge { bytes: MAX_HEADER_BYTES + 1 }
         );
     }
 }

@@ -78,29 +78,18 @@ pub(super) fn properties(
     set("cti-bridge-direction", text(direction.code()));
     set("cti-bridge-exchange", text(delivery.exchange.as_str()));
     set("cti-bridge-routing-key", text(delivery.routing_key.as_str()));
-    set(
-        "cti-bridge-properties",
-        AMQPValue::FieldTable(scalars(&delivery.properties)),
-    );
+    set("cti-bridge-properties", AMQPValue::FieldTable(scalars(&delivery.properties)));
     if let Some(original) = delivery.properties.headers() {
         let (bytes, taken) = (table_bytes(original), table_bytes(&headers));
         // The name of the header, its kind and a margin.
         if bytes + taken + 64 <= MAX_HEADER_BYTES {
-            headers.insert(
-                "cti-bridge-headers".into(),
-                AMQPValue::FieldTable(original.clone()),
-            );
+            headers.insert("cti-bridge-headers".into(), AMQPValue::FieldTable(original.clone()));
         } else {
             let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-            headers.insert(
-                "cti-bridge-headers-left-out".into(),
-                AMQPValue::LongLongInt(bytes),
-            );
+            headers.insert("cti-bridge-headers-left-out".into(), AMQPValue::LongLongInt(bytes));
         }
     }
-    BasicProperties::default()
-        .with_delivery_mode(2)
-        .with_headers(headers)
+    BasicProperties::default().with_delivery_mode(2).with_headers(headers)
 }
 
 /// All properties but the headers, under the names that the protocol gives them.
@@ -124,10 +113,8 @@ fn scalars(properties: &BasicProperties) -> FieldTable {
         }
     }
     // Signed, because not every client can read an unsigned byte.
-    for (name, value) in [
-        ("delivery-mode", properties.delivery_mode()),
-        ("priority", properties.priority()),
-    ] {
+    for (name, value) in [("delivery-mode", properties.delivery_mode()), ("priority", properties.priority())]
+    {
         if let Some(value) = value {
             table.insert(name.into(), AMQPValue::LongInt(i32::from(*value)));
         }
@@ -164,9 +151,7 @@ mod tests {
         let now = "2026-11-22T22:27:39.5Z".parse().unwrap();
         let properties = properties(delivery, Direction::ToModern, cause, now);
         let headers = properties.headers().clone().unwrap();
-        let bare = BasicProperties::default()
-            .with_delivery_mode(2)
-            .with_headers(headers.clone());
+        let bare = BasicProperties::default().with_delivery_mode(2).with_headers(headers.clone());
         assert_eq!(properties, bare);
         assert!(table_bytes(&headers) <= MAX_HEADER_BYTES);
         headers
@@ -181,10 +166,7 @@ mod tests {
 
     #[test]
     fn says_why_when_and_from_where() {
-        let headers = headers(
-            &delivery(BasicProperties::default()),
-            &refused("no rule for `x\n`"),
-        );
+        let headers = headers(&delivery(BasicProperties::default()), &refused("no rule for `x\n`"));
         for (name, value) in [
             ("cti-bridge-reason", "unknown_event"),
             ("cti-bridge-detail", r"no rule for `x\n`"),
@@ -228,20 +210,14 @@ mod tests {
             .with_app_id("a".into())
             .with_cluster_id("k".into());
         let headers = headers(&delivery(properties), &refused(""));
-        assert_eq!(
-            headers.inner().get("cti-bridge-headers"),
-            Some(&AMQPValue::FieldTable(original))
-        );
+        assert_eq!(headers.inner().get("cti-bridge-headers"), Some(&AMQPValue::FieldTable(original)));
         let Some(AMQPValue::FieldTable(scalars)) = headers.inner().get("cti-bridge-properties") else {
             panic!()
         };
         assert_eq!(scalars.inner().len(), 13);
         assert_eq!(string(scalars, "expiration"), "0");
         assert_eq!(scalars.inner().get("priority"), Some(&AMQPValue::LongInt(255)));
-        assert_eq!(
-            scalars.inner().get("timestamp"),
-            Some(&AMQPValue::Timestamp(u64::MAX))
-        );
+        assert_eq!(scalars.inner().get("timestamp"), Some(&AMQPValue::Timestamp(u64::MAX)));
     }
 
     #[test]
@@ -249,19 +225,13 @@ mod tests {
         let with = |size: usize| {
             let mut original = FieldTable::default();
             original.insert("h".into(), AMQPValue::LongString(vec![b'x'; size].into()));
-            headers(
-                &delivery(BasicProperties::default().with_headers(original)),
-                &refused(""),
-            )
+            headers(&delivery(BasicProperties::default().with_headers(original)), &refused(""))
         };
         assert!(with(100_000).contains_key("cti-bridge-headers"));
         let headers = with(130_000);
         assert!(!headers.contains_key("cti-bridge-headers"));
         let left_out = headers.inner().get("cti-bridge-headers-left-out");
-        assert_eq!(
-            left_out,
-            Some(&AMQPValue::LongLongInt(130_000 + 4 + 1 + 1 + 1 + 4))
-        );
+        assert_eq!(left_out, Some(&AMQPValue::LongLongInt(130_000 + 4 + 1 + 1 + 1 + 4)));
     }
 
     #[test]

@@ -121,16 +121,8 @@ impl Session {
         let broker = address.to_string();
         match opened {
             Ok(Ok(session)) => Ok(session),
-            Ok(Err(source)) => Err(OpenError::Failed {
-                broker,
-                doing,
-                source,
-            }),
-            Err(_) => Err(OpenError::TimedOut {
-                broker,
-                doing,
-                after: OPEN_TIMEOUT,
-            }),
+            Ok(Err(source)) => Err(OpenError::Failed { broker, doing, source }),
+            Err(_) => Err(OpenError::TimedOut { broker, doing, after: OPEN_TIMEOUT }),
         }
     }
 
@@ -148,10 +140,7 @@ impl Session {
         // From here on nothing that a broker says is missed.
         let events = Events::of([Some(&legacy), modern.as_ref()].into_iter().flatten());
 
-        let sides = [
-            (&bridge.legacy, &legacy),
-            (&bridge.modern, modern.as_ref().unwrap_or(&legacy)),
-        ];
+        let sides = [(&bridge.legacy, &legacy), (&bridge.modern, modern.as_ref().unwrap_or(&legacy))];
         for (side, broker) in sides {
             at.set((&side.address, Stage::Declaring));
             let channel = broker.consume.create_channel().await?;
@@ -160,41 +149,19 @@ impl Session {
         }
         let [legacy_side, modern_side] = sides;
         at.set((&bridge.modern.address, Stage::Consuming));
-        let to_legacy = Link::open(
-            Direction::ToLegacy,
-            modern_side,
-            legacy_side.1,
-            bridge.prefetch_count,
-        )
-        .await?;
+        let to_legacy =
+            Link::open(Direction::ToLegacy, modern_side, legacy_side.1, bridge.prefetch_count).await?;
         at.set((&bridge.legacy.address, Stage::Consuming));
-        let to_modern = Link::open(
-            Direction::ToModern,
-            legacy_side,
-            modern_side.1,
-            bridge.prefetch_count,
-        )
-        .await?;
-        Ok(Self {
-            to_legacy,
-            to_modern,
-            events,
-            legacy,
-            modern,
-        })
+        let to_modern =
+            Link::open(Direction::ToModern, legacy_side, modern_side.1, bridge.prefetch_count).await?;
+        Ok(Self { to_legacy, to_modern, events, legacy, modern })
     }
 
     /// Closes what is still open, the publishing connections first, and waits for the brokers to say so.
     ///
     /// Only then has a broker put back what was not acked, and the next consumer gets it in the right order.
     pub(super) async fn close(self, within: Duration) {
-        let Self {
-            to_legacy: _to_legacy,
-            to_modern: _to_modern,
-            events: _,
-            legacy,
-            modern,
-        } = self;
+        let Self { to_legacy: _to_legacy, to_modern: _to_modern, events: _, legacy, modern } = self;
         let brokers: Vec<_> = [Some(legacy), modern].into_iter().flatten().collect();
         let bye = || ShortString::from("bye");
         let publish = join_all(brokers.iter().map(|broker| broker.publish.close(200, bye())));
@@ -215,11 +182,7 @@ impl Broker {
             Connection::connect_uri(address.to_uri(OPEN_TIMEOUT), properties)
         };
         let (consume, publish) = try_join(open("cti-bridge consume"), open("cti-bridge publish")).await?;
-        Ok(Self {
-            name: address.to_string(),
-            consume,
-            publish,
-        })
+        Ok(Self { name: address.to_string(), consume, publish })
     }
 }
 
@@ -234,9 +197,7 @@ impl Link {
         let quarantine = confirming(&from.publish).await?;
         let consuming = from.consume.create_channel().await?;
         // 0 would mean without bounds.
-        consuming
-            .basic_qos(prefetch_count.max(1), BasicQosOptions::default())
-            .await?;
+        consuming.basic_qos(prefetch_count.max(1), BasicQosOptions::default()).await?;
         let tag = short(&format!("cti-bridge.{}", direction.code()))?;
         let queue = short(&side.intake_queue)?;
         let consumer = consuming
@@ -277,10 +238,7 @@ impl Events {
         Self(select_all(brokers.flat_map(|broker| {
             [&broker.consume, &broker.publish].map(|connection| {
                 let name = broker.name.clone();
-                connection
-                    .events_listener()
-                    .map(move |event| (name.clone(), event))
-                    .boxed()
+                connection.events_listener().map(move |event| (name.clone(), event)).boxed()
             })
         })))
     }

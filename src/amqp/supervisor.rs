@@ -17,10 +17,11 @@ use super::backoff::Backoff;
 use super::care::Care;
 use super::counters::Counters;
 use super::declare::{Inequivalent, SetUpError};
-use super::direction::{self, Settings, Unroutable};
+use super::direction::{self, Settings, Translate, Unroutable};
 use super::fault::Fault;
 use super::printable::printable;
 use super::session::{Events, Notice, OpenError, Session};
+use crate::core::message::Received;
 use crate::core::topology::Topology;
 use crate::core::translate::Translator;
 
@@ -115,6 +116,18 @@ pub async fn run(
     events: impl Fn(Event),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
+    let to_legacy = |message: &Received<'_>| bridge.translator.to_legacy(message);
+    let to_modern = |message: &Received<'_>| bridge.translator.to_modern(message);
+    supervise(bridge, (&to_legacy, &to_modern), events, shutdown).await
+}
+
+/// Runs the bridge with any pair of translations.
+pub(super) async fn supervise<'t>(
+    bridge: &Bridge,
+    translations: (&impl Translate<'t>, &impl Translate<'t>),
+    events: impl Fn(Event),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
     let mut shutdown = pin!(shutdown);
     let mut backoff = Backoff::default();
     let mut cares = Cares::default();
@@ -152,10 +165,9 @@ pub async fn run(
                 let began = Instant::now();
                 let settled = || bridge.counters.settled();
                 let settled_before = settled();
-                let Some(fault) = run_session(bridge, session, &mut cares, &events, shutdown.as_mut()).await
-                else {
-                    return Ok(());
-                };
+                let ended =
+                    run_session(bridge, session, translations, &mut cares, &events, shutdown.as_mut());
+                let Some(fault) = ended.await else { return Ok(()) };
                 // A session that ended before it did anything was no good: do not hurry to the next.
                 if settled() > settled_before || began.elapsed() >= Backoff::LONGEST {
                     backoff.reset();
@@ -181,39 +193,34 @@ struct Cares {
 }
 
 /// Runs both directions until a fault, which is returned, or until the end of the shutdown.
-async fn run_session(
+async fn run_session<'t>(
     bridge: &Bridge,
     mut session: Session,
+    translations: (&impl Translate<'t>, &impl Translate<'t>),
     cares: &mut Cares,
     on: &impl Fn(Event),
     shutdown: Pin<&mut impl Future<Output = ()>>,
 ) -> Option<Fault> {
     let (stop, stopped) = watch::channel(false);
-    let Session {
-        to_legacy,
-        to_modern,
-        events,
-        ..
-    } = &mut session;
+    let Session { to_legacy, to_modern, events, .. } = &mut session;
     let settings = |counters| Settings {
         unroutable: bridge.unroutable,
         confirm_timeout: bridge.confirm_timeout,
         counters,
     };
-    let translator = &bridge.translator;
     let mut both = Box::pin(try_join(
         direction::run(
             to_legacy,
             settings(&bridge.counters.to_legacy),
             &mut cares.to_legacy,
-            |message| translator.to_legacy(message),
+            translations.0,
             stopped.clone(),
         ),
         direction::run(
             to_modern,
             settings(&bridge.counters.to_modern),
             &mut cares.to_modern,
-            |message| translator.to_modern(message),
+            translations.1,
             stopped,
         ),
     ));
@@ -229,10 +236,7 @@ async fn run_session(
         drop(both);
         if fault.refusal().is_some() {
             let suspects = u64::from(bridge.prefetch_count);
-            warn!(
-                suspects,
-                "the broker closed a channel because of a message; going on one by one"
-            );
+            warn!(suspects, "the broker closed a channel because of a message; going on one by one");
             cares.to_legacy.begin(suspects);
             cares.to_modern.begin(suspects);
         }
@@ -257,9 +261,7 @@ async fn run_session(
         Err(_) => warn!("not all was confirmed in time; the rest is delivered again"),
     }
     drop(both);
-    session
-        .close(deadline.saturating_duration_since(Instant::now()).max(closing))
-        .await;
+    session.close(deadline.saturating_duration_since(Instant::now()).max(closing)).await;
     None
 }
 
@@ -267,11 +269,7 @@ async fn watch_for_fault(events: &mut Events, on: &impl Fn(Event)) -> Fault {
     loop {
         match events.next().await {
             Notice::Blocked { broker, reason } => {
-                warn!(
-                    broker,
-                    reason = printable(reason),
-                    "the broker takes no messages for now"
-                );
+                warn!(broker, reason = printable(reason), "the broker takes no messages for now");
                 on(Event::Blocked);
             }
             Notice::Unblocked { broker } => {
@@ -286,16 +284,12 @@ async fn watch_for_fault(events: &mut Events, on: &impl Fn(Event)) -> Fault {
 /// The error to end with, for what does not get better by waiting.
 fn fatal(error: OpenError) -> Option<RunError> {
     match error {
-        OpenError::Failed {
-            broker,
-            source: SetUpError::Inequivalent(source),
-            ..
-        } => Some(RunError::Inequivalent { broker, source }),
-        OpenError::Failed {
-            broker,
-            source: SetUpError::AccessRefused { text },
-            ..
-        } => Some(RunError::AccessRefused { broker, text }),
+        OpenError::Failed { broker, source: SetUpError::Inequivalent(source), .. } => {
+            Some(RunError::Inequivalent { broker, source })
+        }
+        OpenError::Failed { broker, source: SetUpError::AccessRefused { text }, .. } => {
+            Some(RunError::AccessRefused { broker, text })
+        }
         OpenError::Failed { .. } | OpenError::TimedOut { .. } => None,
     }
 }

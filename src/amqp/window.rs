@@ -52,9 +52,7 @@ where
     F: Future<Output = lapin::Result<Confirmation>> + Unpin,
 {
     pub(super) fn new() -> Self {
-        Self {
-            entries: VecDeque::new(),
-        }
+        Self { entries: VecDeque::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -63,22 +61,15 @@ where
 
     /// Adds a delivery and sends what came of it, which may be nothing.
     pub(super) fn push(&mut self, acker: T, sendings: Vec<(Purpose, F)>) {
-        let mut confirms: Vec<_> = sendings
-            .into_iter()
-            .map(|(purpose, sending)| (purpose, maybe_done(sending)))
-            .collect();
+        let mut confirms: Vec<_> =
+            sendings.into_iter().map(|(purpose, sending)| (purpose, maybe_done(sending))).collect();
         // The first poll of a publish queues its frames. What wakes it later is of no interest until it is the
         // oldest, hence a waker that does nothing.
         let mut context = Context::from_waker(Waker::noop());
         for (_, confirm) in &mut confirms {
             let _ = Pin::new(confirm).poll(&mut context);
         }
-        self.entries.push_back(Entry {
-            acker,
-            confirms,
-            confirmed: 0,
-            unroutable: 0,
-        });
+        self.entries.push_back(Entry { acker, confirms, confirmed: 0, unroutable: 0 });
     }
 
     /// Ready when at least the oldest delivery is settled, with as many as are, up to `most`.
@@ -99,13 +90,10 @@ where
             let Some(entry) = self.entries.pop_front() else {
                 break;
             };
-            let so_far = settled.take().map_or((0, 0, 0), |so_far| {
-                (so_far.deliveries, so_far.published, so_far.unroutable)
-            });
-            let publications = entry
-                .confirms
-                .iter()
-                .filter(|(purpose, _)| *purpose == Purpose::Publication);
+            let so_far = settled
+                .take()
+                .map_or((0, 0, 0), |so_far| (so_far.deliveries, so_far.published, so_far.unroutable));
+            let publications = entry.confirms.iter().filter(|(purpose, _)| *purpose == Purpose::Publication);
             let done = Settled {
                 last: entry.acker,
                 deliveries: so_far.0 + 1,
@@ -210,11 +198,7 @@ mod tests {
 
     fn returned() -> lapin::Result<Confirmation> {
         let delivery = Delivery::mock(0, "".into(), "".into(), false, Vec::new());
-        let message = BasicReturnMessage {
-            delivery,
-            reply_code: 312,
-            reply_text: "NO_ROUTE".into(),
-        };
+        let message = BasicReturnMessage { delivery, reply_code: 312, reply_text: "NO_ROUTE".into() };
         Ok(Confirmation::Ack(Some(message)))
     }
 
@@ -223,12 +207,7 @@ mod tests {
         let mut promises = Vec::new();
         for (tag, size) in sizes.iter().enumerate() {
             let sent: Vec<_> = (0..*size).map(|_| Promise::default()).collect();
-            window.push(
-                tag,
-                sent.iter()
-                    .map(|promise| (Purpose::Publication, promise.clone()))
-                    .collect(),
-            );
+            window.push(tag, sent.iter().map(|promise| (Purpose::Publication, promise.clone())).collect());
             promises.push(sent);
         }
         (window, promises)
@@ -278,10 +257,7 @@ mod tests {
         for _ in 0..5 {
             assert!(settled(&mut window).is_pending());
         }
-        assert_eq!(
-            promises.iter().map(|sent| sent[0].polls()).collect::<Vec<_>>(),
-            [6, 1, 1]
-        );
+        assert_eq!(promises.iter().map(|sent| sent[0].polls()).collect::<Vec<_>>(), [6, 1, 1]);
     }
 
     #[test]
@@ -297,9 +273,7 @@ mod tests {
     fn hands_out_no_more_than_asked_for() {
         let (mut window, _) = window(&[0, 0, 0]);
         let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(Ok(settled)) = window.poll_settled(&mut context, 2) else {
-            panic!()
-        };
+        let Poll::Ready(Ok(settled)) = window.poll_settled(&mut context, 2) else { panic!() };
         assert_eq!((settled.last, settled.deliveries), (1, 2));
         expect(&mut window, 2, 1);
     }
@@ -315,11 +289,7 @@ mod tests {
         let (mut window, promises) = window(&[1, 1]);
         let count = Arc::new(Count(AtomicUsize::new(0)));
         let waker = Waker::from(Arc::clone(&count));
-        assert!(
-            window
-                .poll_settled(&mut Context::from_waker(&waker), 64)
-                .is_pending()
-        );
+        assert!(window.poll_settled(&mut Context::from_waker(&waker), 64).is_pending());
         promises[1][0].resolve(ack());
         assert_eq!(count.0.load(Ordering::SeqCst), 0);
         promises[0][0].resolve(ack());
@@ -336,10 +306,7 @@ mod tests {
         let done = expect(&mut window, 1, 1);
         assert_eq!((done.published, done.unroutable), (1, 1));
         quarantine.resolve(returned());
-        assert!(matches!(
-            settled(&mut window),
-            Poll::Ready(Err(Fault::QuarantineGone))
-        ));
+        assert!(matches!(settled(&mut window), Poll::Ready(Err(Fault::QuarantineGone))));
     }
 
     #[test]
@@ -349,17 +316,11 @@ mod tests {
         assert!(matches!(settled(&mut window), Poll::Ready(Err(Fault::Nacked))));
         let (mut window, promises) = self::window(&[1]);
         promises[0][0].resolve(Err(ErrorKind::MissingHeartbeatError.into()));
-        assert!(matches!(
-            settled(&mut window),
-            Poll::Ready(Err(Fault::Publish(_)))
-        ));
+        assert!(matches!(settled(&mut window), Poll::Ready(Err(Fault::Publish(_)))));
         let mut window = Window::new();
         let promise = Promise::default();
         window.push(1, vec![(Purpose::Quarantine, promise.clone())]);
         promise.resolve(Err(ErrorKind::MissingHeartbeatError.into()));
-        assert!(matches!(
-            settled(&mut window),
-            Poll::Ready(Err(Fault::Quarantine(_)))
-        ));
+        assert!(matches!(settled(&mut window), Poll::Ready(Err(Fault::Quarantine(_)))));
     }
 }

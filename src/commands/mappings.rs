@@ -61,15 +61,19 @@ fn read(layers: Vec<Vec<(String, String)>>) -> Result<Mappings, Failure> {
         let mut files = Vec::new();
         for (path, text) in texts {
             match mapping_file::read(&text) {
-                Ok(rules) => files.push(MappingFile { path, text, rules: rules.into_iter().map(Arc::new).collect() }),
+                Ok(rules) => {
+                    files.push(MappingFile { path, text, rules: rules.into_iter().map(Arc::new).collect() })
+                }
                 Err(diagnostics) => {
-                    mistakes.extend(diagnostics.iter().map(|mistake| render::diagnostic(&path, &text, mistake)));
+                    mistakes
+                        .extend(diagnostics.iter().map(|mistake| render::diagnostic(&path, &text, mistake)));
                 }
             }
         }
         mappings.layers.push(files);
     }
     let conflicts = mappings.conflicts();
-    mistakes.extend(conflicts.iter().map(|(file, mistake)| render::diagnostic(&file.path, &file.text, mistake)));
+    mistakes
+        .extend(conflicts.iter().map(|(file, mistake)| render::diagnostic(&file.path, &file.text, mistake)));
     if mistakes.is_empty() { Ok(mappings) } else { Err(Failure::rendered(Exit::Misconfigured, mistakes)) }
 }

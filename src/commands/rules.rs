@@ -9,7 +9,9 @@ use crate::cli::{Output, Rules, RulesFrom};
 use crate::core::catalog::Mappings;
 use crate::core::diagnostic::did_you_mean;
 use crate::core::examples;
-use crate::core::rule::{HeaderTemplate, Modern, Observed, ObservedAcl, Rule, Values};
+use crate::core::rule::{
+    FieldMapping, HeaderTemplate, Modern, Observed, ObservedAcl, Rule, Scalar, Values, fill,
+};
 use crate::core::template::Template;
 use crate::exit_code::Exit;
 use crate::render;
@@ -53,7 +55,10 @@ fn check(mappings: &Mappings, output: Output) -> Result<(String, Exit), Failure>
             }),
         ),
         Output::Text => {
-            let mut text = format!("{files} files, {rules} rules, {events} events, {} examples: all hold\n", checked.examples);
+            let mut text = format!(
+                "{files} files, {rules} rules, {events} events, {} examples: all hold\n",
+                checked.examples
+            );
             for (file, name) in missing {
                 let _ = writeln!(text, "no example shows `{name}` ({})", file.path);
             }
@@ -65,24 +70,31 @@ fn check(mappings: &Mappings, output: Output) -> Result<(String, Exit), Failure>
 
 fn list(mappings: &Mappings, output: Output) -> String {
     if output == Output::Json {
-        let rules: Vec<Json> = mappings.files().flat_map(|file| file.rules.iter().map(|rule| rule_json(&file.path, rule))).collect();
+        let rules: Vec<Json> = mappings
+            .files()
+            .flat_map(|file| file.rules.iter().map(|rule| rule_json(&file.path, rule)))
+            .collect();
         return document("rules-list", json!({ "rules": rules }));
     }
     let mut rows = vec![["EVENT".to_owned(), "VERSIONS".into(), "LEGACY".into(), "MODERN".into()]];
     for rule in mappings.rules() {
-        let names = rule.listed_names();
-        let names = if names.is_empty() { vec![rule.event.to_string()] } else { names.into_iter().map(|(name, _)| name).collect() };
-        for name in names {
-            let addresses: Vec<&str> = rule.legacy.addresses.iter().map(|address| address.exchange.as_str()).collect();
-            rows.push([name, rule.versions.to_string(), addresses.join(", "), modern_key(rule)]);
+        let mut names = rule.listed_names();
+        if names.is_empty() {
+            names.push((rule.event.to_string(), Vec::new()));
+        }
+        let exchanges: Vec<&str> =
+            rule.legacy.addresses.iter().map(|address| address.exchange.as_str()).collect();
+        for (name, values) in names {
+            let key = modern_key(rule, &values);
+            rows.push([name, rule.versions.to_string(), exchanges.join(", "), key]);
         }
     }
     table(&rows)
 }
 
-fn modern_key(rule: &Rule) -> String {
+fn modern_key(rule: &Rule, values: &[(&str, &str)]) -> String {
     match (&rule.modern, &rule.rebuilt_from) {
-        (Modern::Face(face), _) => face.routing_key.to_string(),
+        (Modern::Face(face), _) => fill(&face.routing_key, values).to_string(),
         (Modern::None { .. }, Some(from)) => format!("(rebuilt from {})", from.name),
         (Modern::None { .. }, None) => "(none)".into(),
     }
@@ -122,7 +134,9 @@ fn show(event: &str, from: &RulesFrom, output: Output) -> Result<String, Failure
             let rules: Vec<Json> = rules.iter().map(|(path, rule)| rule_json(path, rule)).collect();
             document("rules-show", json!({ "event": event, "rules": rules }))
         }
-        Output::Text => rules.iter().map(|(path, rule)| rule_text(event, path, rule)).collect::<Vec<_>>().join("\n"),
+        Output::Text => {
+            rules.iter().map(|(path, rule)| rule_text(event, path, rule)).collect::<Vec<_>>().join("\n")
+        }
     })
 }
 
@@ -134,7 +148,7 @@ fn concerns(rule: &Rule, name: &str) -> bool {
     };
     let listed = rule.listed_names();
     let modern_names = |template: &Template| {
-        listed.iter().any(|(_, values)| crate::core::rule::fill(template, values).as_literal() == Some(name))
+        listed.iter().any(|(_, values)| fill(template, values).as_literal() == Some(name))
     };
     rule.names(name)
         || rule.event.to_string() == name
@@ -165,15 +179,27 @@ fn rule_text(event: &str, path: &str, rule: &Rule) -> String {
             lines.push(("ACL", acl_text(face.required_acl.as_ref())));
             lines.extend(face.headers.iter().map(|(name, value)| ("header", header_text(name, value))));
             for field in &face.data {
-                lines.push(("data", format!("legacy `{}` is modern `{}`{}", field.legacy, field.modern, values_text(&field.values))));
+                lines.push((
+                    "data",
+                    format!(
+                        "legacy `{}` is modern `{}`{}",
+                        field.legacy,
+                        field.modern,
+                        values_text(&field.values)
+                    ),
+                ));
             }
         }
     }
     if let Some(from) = &rule.rebuilt_from {
-        let each = from.each.as_ref().map_or(String::new(), |each| format!(", one for each element of `{each}`"));
+        let each =
+            from.each.as_ref().map_or(String::new(), |each| format!(", one for each element of `{each}`"));
         lines.push(("rebuilt from", format!("{}{each}", from.name)));
         for field in &from.data {
-            lines.push(("", format!("`{}` from `{}`{}", field.legacy, field.modern, values_text(&field.values))));
+            lines.push((
+                "",
+                format!("`{}` from `{}`{}", field.legacy, field.modern, values_text(&field.values)),
+            ));
         }
     }
     lines.extend(rule.lost.iter().map(|lost| ("lost", lost.clone())));
@@ -199,7 +225,7 @@ fn header_text(name: &Template, value: &HeaderTemplate) -> String {
     }
 }
 
-fn values_text(values: &[(crate::core::rule::Scalar, crate::core::rule::Scalar)]) -> String {
+fn values_text(values: &[(Scalar, Scalar)]) -> String {
     if values.is_empty() {
         return String::new();
     }
@@ -229,9 +255,10 @@ fn rule_json(path: &str, rule: &Rule) -> Json {
         };
         headers.iter().map(|(name, header)| (name.to_string(), value(header))).collect()
     };
-    let fields = |fields: &[crate::core::rule::FieldMapping]| -> Json {
-        let field = |field: &crate::core::rule::FieldMapping| {
-            let values = field.values.iter().map(|(legacy, modern)| json!([legacy.to_string(), modern.to_string()]));
+    let fields = |fields: &[FieldMapping]| -> Json {
+        let field = |field: &FieldMapping| {
+            let values =
+                field.values.iter().map(|(legacy, modern)| json!([legacy.to_string(), modern.to_string()]));
             json!({ "legacy": field.legacy, "modern": field.modern, "values": values.collect::<Vec<_>>() })
         };
         fields.iter().map(field).collect()
@@ -251,9 +278,9 @@ fn rule_json(path: &str, rule: &Rule) -> Json {
         };
         (parameter.name.clone(), values)
     });
-    let addresses = rule.legacy.addresses.iter().map(|address| {
-        json!({ "exchange": address.exchange, "routing_key": address.routing_key.to_string() })
-    });
+    let addresses = rule.legacy.addresses.iter().map(
+        |address| json!({ "exchange": address.exchange, "routing_key": address.routing_key.to_string() }),
+    );
     let observed = rule.observed.iter().map(|observed| {
         json!({
             "versions": observed.versions.to_string(),

@@ -91,7 +91,8 @@ pub fn translate(command: &Translate) -> Result<Exit, Failure> {
         legacy_content_type: None,
     };
     let translator = Translator::new(Catalog::at(command.modern_version, &mappings), settings);
-    let mut work = Work { command, translator: &translator, out: BufWriter::new(io::stdout().lock()), failed: 0 };
+    let mut work =
+        Work { command, translator: &translator, out: BufWriter::new(io::stdout().lock()), failed: 0 };
     let done = if command.files.is_empty() {
         work.read("-", io::stdin().lock())
     } else {
@@ -104,7 +105,9 @@ pub fn translate(command: &Translate) -> Result<Exit, Failure> {
         // Whoever reads has seen enough, as with `| head`.
         Err(Stopped::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
         Err(Stopped::Output(error)) => Err(Failure::new(Exit::Unreachable, format!("cannot write: {error}"))),
-        Err(Stopped::Input(path, error)) => Err(Failure::new(Exit::NoInput, format!("cannot read {path}: {error}"))),
+        Err(Stopped::Input(path, error)) => {
+            Err(Failure::new(Exit::NoInput, format!("cannot read {path}: {error}")))
+        }
     }
 }
 
@@ -135,7 +138,8 @@ impl<W: Write> Work<'_, W> {
         let mut line = Vec::new();
         for number in 1_usize.. {
             line.clear();
-            let length = input.read_until(b'\n', &mut line).map_err(|error| Stopped::Input(name.into(), error))?;
+            let length =
+                input.read_until(b'\n', &mut line).map_err(|error| Stopped::Input(name.into(), error))?;
             if length == 0 {
                 break;
             }
@@ -169,7 +173,12 @@ impl<W: Write> Work<'_, W> {
                 },
                 body: record.body.get().as_bytes(),
             },
-            None => Received { exchange: "", routing_key: "", properties: ReceivedProperties::default(), body: line },
+            None => Received {
+                exchange: "",
+                routing_key: "",
+                properties: ReceivedProperties::default(),
+                body: line,
+            },
         };
         let outcome = match self.command.to {
             Form::Legacy => translator.to_legacy(&received),
@@ -194,7 +203,8 @@ impl<W: Write> Work<'_, W> {
         if self.command.bare {
             self.out.write_all(&publication.body).map_err(Stopped::Output)?;
         } else {
-            let body = serde_json::from_slice(&publication.body).map_err(|error| Stopped::Output(error.into()))?;
+            let body =
+                serde_json::from_slice(&publication.body).map_err(|error| Stopped::Output(error.into()))?;
             let line = Line {
                 exchange: publication.exchange,
                 routing_key: &publication.routing_key,

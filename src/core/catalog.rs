@@ -92,7 +92,10 @@ fn conflict(file: &MappingFile, rule: &Rule, other_file: &MappingFile, other: &R
     let there = Place::of(&other_file.text, other.node)
         .map(|Place { position, .. }| format!("{}:{}:{}", other_file.path, position.line, position.column));
     Diagnostic {
-        message: format!("two rules claim one name: `{}` at {} and `{}` at {}", other.event, other.versions, rule.event, rule.versions),
+        message: format!(
+            "two rules claim one name: `{}` at {} and `{}` at {}",
+            other.event, other.versions, rule.event, rule.versions
+        ),
         place: Place::of(&file.text, rule.node),
         rule: Some(rule.event.to_string()),
         help: Some(format!(
@@ -215,10 +218,12 @@ impl Catalog {
         self.open.iter().filter_map(|&index| self.entries.get(index)).find_map(|entry| {
             let values = template(entry)?.capture(name)?;
             let contained = values.iter().all(|(placeholder, value)| {
-                let parameter = entry.rule.parameters.iter().find(|parameter| parameter.name == placeholder.name);
+                let parameter =
+                    entry.rule.parameters.iter().find(|parameter| parameter.name == placeholder.name);
                 parameter.is_some_and(|parameter| parameter.values.contain(value))
             });
-            let parameters = values.into_iter().map(|(placeholder, value)| (placeholder.name.as_str(), value));
+            let parameters =
+                values.into_iter().map(|(placeholder, value)| (placeholder.name.as_str(), value));
             contained.then(|| Found { entry, parameters: parameters.collect() })
         })
     }

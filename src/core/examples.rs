@@ -109,7 +109,11 @@ fn holds(translator: &Translator, rule: &Rule, test: &RuleTest) -> Result<(), St
             let made = legacy_events(translator, modern, "", |name| rule.names(name))?;
             let expected: Vec<&Json> =
                 rebuilt.iter().flat_map(|event| rule.legacy.addresses.iter().map(move |_| event)).collect();
-            same("the rebuilt events", &Json::from_iter(made.iter().map(|(_, _, event)| event.clone())), &Json::from_iter(expected.into_iter().cloned()))
+            same(
+                "the rebuilt events",
+                &Json::from_iter(made.iter().map(|(_, _, event)| event.clone())),
+                &Json::from_iter(expected.into_iter().cloned()),
+            )
         }
         Example::Refused { legacy, refused } => match translator.to_modern(&received("", &body(legacy))) {
             Outcome::Refused(refusal) if refusal.reason == *refused => Ok(()),
@@ -218,7 +222,9 @@ fn header_json(value: &HeaderValue<'_>) -> Json {
 
 fn told(outcome: &Outcome<'_>) -> String {
     match outcome {
-        Outcome::Refused(refusal) => format!("it is refused with `{}`: {}", refusal.reason.code(), refusal.detail),
+        Outcome::Refused(refusal) => {
+            format!("it is refused with `{}`: {}", refusal.reason.code(), refusal.detail)
+        }
         Outcome::Publish(_) => "it is published".into(),
         Outcome::Echo | Outcome::Dropped => "it is dropped".into(),
     }

@@ -6,8 +6,8 @@ use super::diagnostic::{Diagnostic, Place, Problems, did_you_mean};
 use super::message::{MARK_HEADER, Reason};
 use super::reader::{Entries, flag, list, owned, text};
 use super::rule::{
-    Address, DEFAULT_LEGACY_EXCHANGE, Example, FieldMapping, HeaderExample, HeaderTemplate, LegacyFace, Modern,
-    ModernFace, Observed, ObservedAcl, Parameter, Rebuilt, Rule, RuleTest, Scalar, Values,
+    Address, DEFAULT_LEGACY_EXCHANGE, Example, FieldMapping, HeaderExample, HeaderTemplate, LegacyFace,
+    Modern, ModernFace, Observed, ObservedAcl, Parameter, Rebuilt, Rule, RuleTest, Scalar, Values,
 };
 use super::template::{Template, TemplateError, Words};
 use super::version::{VersionError, VersionRange};
@@ -66,7 +66,9 @@ fn versions(node: Option<&Node>, problems: &mut Problems) -> VersionRange {
             Ok(range) => return range,
             Err(error) => {
                 let help = match &error {
-                    VersionError::NotARange(text) => Some(format!("for this version and all later ones write `{text}..`")),
+                    VersionError::NotARange(text) => {
+                        Some(format!("for this version and all later ones write `{text}..`"))
+                    }
                     VersionError::Malformed(_) | VersionError::Empty(_) => None,
                 };
                 problems.add(node, error.to_string(), help);
@@ -78,7 +80,16 @@ fn versions(node: Option<&Node>, problems: &mut Problems) -> VersionRange {
 }
 
 const RULE_KEYS: [&str; 11] = [
-    "event", "parameters", "versions", "source", "note", "legacy", "modern", "reason", "rebuilt_from", "lost",
+    "event",
+    "parameters",
+    "versions",
+    "source",
+    "note",
+    "legacy",
+    "modern",
+    "reason",
+    "rebuilt_from",
+    "lost",
     "observed",
 ];
 
@@ -129,7 +140,8 @@ fn rule(node: &Node, problems: &mut Problems) -> Option<Rule> {
 
 fn parameters(node: Option<&Node>, problems: &mut Problems) -> Vec<Parameter> {
     let Some(node) = node else { return Vec::new() };
-    let Some(entries) = Entries::of(node, "parameters such as `{action: [created, ended]}`", &[], problems) else {
+    let Some(entries) = Entries::of(node, "parameters such as `{action: [created, ended]}`", &[], problems)
+    else {
         return Vec::new();
     };
     let mut parameters = Vec::new();
@@ -166,11 +178,18 @@ fn check_name(node: &Node, template: &Template, parameters: &[Parameter], proble
     }
 }
 
-fn legacy(node: Option<&Node>, event: &Template, parameters: &[Parameter], problems: &mut Problems) -> LegacyFace {
+fn legacy(
+    node: Option<&Node>,
+    event: &Template,
+    parameters: &[Parameter],
+    problems: &mut Problems,
+) -> LegacyFace {
     let default = Address { exchange: DEFAULT_LEGACY_EXCHANGE.to_owned(), routing_key: event.clone() };
     let mut face = LegacyFace { addresses: Vec::new(), listen: false, content_type: None };
     let known = ["exchange", "routing_key", "also", "listen", "content_type"];
-    let entries = node.and_then(|node| Entries::of(node, "the legacy face, such as `{exchange: xivo-ami}`", &known, problems));
+    let entries = node.and_then(|node| {
+        Entries::of(node, "the legacy face, such as `{exchange: xivo-ami}`", &known, problems)
+    });
     let Some(entries) = entries else {
         face.addresses.push(default);
         return face;
@@ -198,13 +217,22 @@ fn legacy(node: Option<&Node>, event: &Template, parameters: &[Parameter], probl
     face
 }
 
-fn modern(entries: &Entries<'_>, event: &Template, parameters: &[Parameter], problems: &mut Problems) -> Option<Modern> {
+fn modern(
+    entries: &Entries<'_>,
+    event: &Template,
+    parameters: &[Parameter],
+    problems: &mut Problems,
+) -> Option<Modern> {
     let help = "write the modern face, or `modern: none` and a `reason`";
     let node = entries.required("modern", help, problems)?;
     let reason = entries.get("reason");
     if matches!(&node.value, Value::Text(text) if text == "none") {
         let reason = reason.or_else(|| {
-            problems.add(node, "no `reason`", "say why there is no modern event, such as `removed in 19.05`".to_owned());
+            problems.add(
+                node,
+                "no `reason`",
+                "say why there is no modern event, such as `removed in 19.05`".to_owned(),
+            );
             None
         });
         return owned(reason, "a sentence", problems).map(|reason| Modern::None { reason });
@@ -220,15 +248,23 @@ fn modern(entries: &Entries<'_>, event: &Template, parameters: &[Parameter], pro
             check_name(node, &name, parameters, problems);
             for parameter in parameters {
                 if !name.placeholders().any(|placeholder| placeholder.name == parameter.name) {
-                    let help = format!("put `{{{}}}` into the modern name too, or write one rule per event", parameter.name);
-                    problems.add(node, format!("nothing fills `{{{}}}` on the way back", parameter.name), help);
+                    let help = format!(
+                        "put `{{{}}}` into the modern name too, or write one rule per event",
+                        parameter.name
+                    );
+                    problems.add(
+                        node,
+                        format!("nothing fills `{{{}}}` on the way back", parameter.name),
+                        help,
+                    );
                 }
             }
             name
         }
         None => event.clone(),
     };
-    let key_node = face.required("routing_key", "write the key that the event has on the topic exchange", problems)?;
+    let key_node =
+        face.required("routing_key", "write the key that the event has on the topic exchange", problems)?;
     let routing_key = template(key_node, "calls.call.{action}", problems)?;
     if routing_key.placeholders().any(|placeholder| placeholder.name == "routing_key") {
         problems.add(key_node, "nothing fills `{routing_key}` inside the routing key", None);
@@ -246,13 +282,19 @@ fn modern(entries: &Entries<'_>, event: &Template, parameters: &[Parameter], pro
 }
 
 fn headers(node: &Node, problems: &mut Problems) -> Vec<(Template, HeaderTemplate)> {
-    let Some(entries) = Entries::of(node, "headers such as `{\"user_uuid:{user_uuid}\": true}`", &[], problems) else {
+    let Some(entries) =
+        Entries::of(node, "headers such as `{\"user_uuid:{user_uuid}\": true}`", &[], problems)
+    else {
         return Vec::new();
     };
     let mut headers = Vec::new();
     for (name, node) in entries.entries {
         let reserved = ["name", "origin_uuid", "required_acl", MARK_HEADER].contains(&name);
-        if reserved || name.eq_ignore_ascii_case("cc") || name.eq_ignore_ascii_case("bcc") || name.starts_with("x-") {
+        if reserved
+            || name.eq_ignore_ascii_case("cc")
+            || name.eq_ignore_ascii_case("bcc")
+            || name.starts_with("x-")
+        {
             let help = "the bridge writes `name`, `origin_uuid`, `required_acl` and its mark; `CC`, `BCC` and `x-…` \
                         belong to the broker";
             problems.add(node, format!("a rule cannot set the header `{name}`"), help.to_owned());
@@ -287,7 +329,9 @@ fn data(node: &Node, parameters: &[Parameter], problems: &mut Problems) -> Vec<F
         }
         let (legacy, values) = match &node.value {
             Value::Mapping(_) => {
-                let Some(entries) = Entries::of(node, "a field", &["from", "values"], problems) else { continue };
+                let Some(entries) = Entries::of(node, "a field", &["from", "values"], problems) else {
+                    continue;
+                };
                 let from = entries.required("from", "name the legacy field", problems);
                 let values = entries.get("values").map_or_else(Vec::new, |node| values(node, problems));
                 (owned(from, "the name of the legacy field", problems), values)
@@ -309,14 +353,17 @@ fn values(node: &Node, problems: &mut Problems) -> Vec<(Scalar, Scalar)> {
     match &node.value {
         Value::Mapping(entries) => {
             for (legacy, modern) in entries {
-                pairs.extend(scalar(legacy, problems).zip(scalar(modern, problems)).map(|pair| (pair, modern)));
+                pairs.extend(
+                    scalar(legacy, problems).zip(scalar(modern, problems)).map(|pair| (pair, modern)),
+                );
             }
         }
         _ => {
             for pair in list(node, "pairs of legacy and modern value", problems) {
                 match list(pair, "a pair `[legacy, modern]`", problems) {
-                    [legacy, modern] => pairs
-                        .extend(scalar(legacy, problems).zip(scalar(modern, problems)).map(|pair| (pair, modern))),
+                    [legacy, modern] => pairs.extend(
+                        scalar(legacy, problems).zip(scalar(modern, problems)).map(|pair| (pair, modern)),
+                    ),
                     _ => problems.add(pair, "expected a pair `[legacy, modern]`", None),
                 }
             }
@@ -324,7 +371,11 @@ fn values(node: &Node, problems: &mut Problems) -> Vec<(Scalar, Scalar)> {
     }
     for (at, ((_, modern), node)) in pairs.iter().enumerate() {
         if pairs[..at].iter().any(|((_, seen), _)| seen == modern) {
-            problems.add(node, format!("{modern} has two legacy values"), "the way back would be ambiguous".to_owned());
+            problems.add(
+                node,
+                format!("{modern} has two legacy values"),
+                "the way back would be ambiguous".to_owned(),
+            );
         }
     }
     pairs.into_iter().map(|(pair, _)| pair).collect()
@@ -362,7 +413,8 @@ fn observation(node: &Node, problems: &mut Problems) -> Option<Observed> {
     let known = ["versions", "name", "routing_key", "required_acl", "headers", "note", "source"];
     let entries = Entries::of(node, "an observation", &known, problems)?;
     let source = entries.required("source", "say where this was seen", problems);
-    let mut part = |name: &str| entries.get(name).and_then(|node| template(node, "calls.relocate.edited", problems));
+    let mut part =
+        |name: &str| entries.get(name).and_then(|node| template(node, "calls.relocate.edited", problems));
     let (name, routing_key) = (part("name"), part("routing_key"));
     let required_acl = match entries.get("required_acl") {
         Some(Node { value: Value::Text(text), .. }) if text == "none" => Some(ObservedAcl::Absent),
@@ -402,7 +454,8 @@ fn test(node: &Node, problems: &mut Problems) -> Option<RuleTest> {
             let code = text(refused, "a reason such as `removed_event`", problems)?;
             let Some(&reason) = Reason::ALL.iter().find(|reason| reason.code() == code) else {
                 let codes = Reason::ALL.map(Reason::code);
-                let help = did_you_mean(code, codes).unwrap_or_else(|| format!("known: {}", codes.join(", ")));
+                let help =
+                    did_you_mean(code, codes).unwrap_or_else(|| format!("known: {}", codes.join(", ")));
                 problems.add(refused, format!("unknown reason `{code}`"), help);
                 return None;
             };
@@ -418,7 +471,9 @@ fn test(node: &Node, problems: &mut Problems) -> Option<RuleTest> {
 }
 
 fn header_examples(node: Option<&Node>, problems: &mut Problems) -> Vec<(String, HeaderExample)> {
-    let Some(entries) = node.and_then(|node| Entries::of(node, "headers", &[], problems)) else { return Vec::new() };
+    let Some(entries) = node.and_then(|node| Entries::of(node, "headers", &[], problems)) else {
+        return Vec::new();
+    };
     entries
         .entries
         .into_iter()

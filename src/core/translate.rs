@@ -10,7 +10,9 @@ use super::envelope::{Envelope, Fields, elements_of, json_text, push_ascii, text
 use super::message::{
     DeliveryMode, HeaderValue, MARK_HEADER, Mark, Outcome, Properties, Publication, Reason, Received, Refusal,
 };
-use super::rule::{DEFAULT_LEGACY_EXCHANGE, FieldMapping, HeaderTemplate, Modern, ModernFace, Rebuilt, Scalar};
+use super::rule::{
+    DEFAULT_LEGACY_EXCHANGE, FieldMapping, HeaderTemplate, Modern, ModernFace, Rebuilt, Scalar,
+};
 use super::template::{Placeholder, Words};
 
 /// The longest routing key, in bytes (AMQP 0-9-1, short string).
@@ -179,7 +181,7 @@ impl Translator {
         &'t self,
         found: &Found<'t, '_>,
         event: &Envelope<'_>,
-        mark: &Cow<'t, str>,
+        mark: &HeaderValue<'t>,
         publications: &mut Vec<Publication<'t>>,
     ) -> Result<(), Failure> {
         let Found { entry, parameters } = found;
@@ -190,7 +192,7 @@ impl Translator {
         self.address(entry, parameters, body, mark, publications)
     }
 
-    fn generic_legacy_form<'t>(&'t self, event: &Envelope<'_>, mark: &Cow<'t, str>) -> Publication<'t> {
+    fn generic_legacy_form<'t>(&'t self, event: &Envelope<'_>, mark: &HeaderValue<'t>) -> Publication<'t> {
         Publication {
             exchange: DEFAULT_LEGACY_EXCHANGE,
             routing_key: Cow::Owned(event.name.clone().into_owned()),
@@ -204,16 +206,20 @@ impl Translator {
         entry: &'t Entry,
         from: &Rebuilt,
         data: &RawValue,
-        mark: &Cow<'t, str>,
+        mark: &HeaderValue<'t>,
         publications: &mut Vec<Publication<'t>>,
     ) -> Result<(), Failure> {
-        let fields = || Fields::of(data).ok_or_else(|| (Reason::BadField, "`data` is not an object".to_owned()));
+        let fields =
+            || Fields::of(data).ok_or_else(|| (Reason::BadField, "`data` is not an object".to_owned()));
         let sources = match &from.each {
             None => vec![fields()?],
             Some(array) => {
                 let not_a_list = || (Reason::BadField, format!("`{array}` is not a list of objects"));
                 let elements = elements_of(single(&fields()?, array)?).ok_or_else(not_a_list)?;
-                elements.into_iter().map(|element| Fields::of(element).ok_or_else(not_a_list)).collect::<Result<_, _>>()?
+                elements
+                    .into_iter()
+                    .map(|element| Fields::of(element).ok_or_else(not_a_list))
+                    .collect::<Result<_, _>>()?
             }
         };
         let name = render_name(&entry.name, &[])?;
@@ -235,7 +241,7 @@ impl Translator {
         entry: &'t Entry,
         parameters: &[(&str, &str)],
         body: Vec<u8>,
-        mark: &Cow<'t, str>,
+        mark: &HeaderValue<'t>,
         publications: &mut Vec<Publication<'t>>,
     ) -> Result<(), Failure> {
         let mut body = Some(body);
@@ -253,11 +259,15 @@ impl Translator {
         Ok(())
     }
 
-    fn legacy_properties<'t>(&'t self, content_type: Option<&'t str>, mark: &Cow<'t, str>) -> Properties<'t> {
+    fn legacy_properties<'t>(
+        &'t self,
+        content_type: Option<&'t str>,
+        mark: &HeaderValue<'t>,
+    ) -> Properties<'t> {
         Properties {
             content_type: content_type.or(self.settings.legacy_content_type.as_deref()),
             delivery_mode: self.settings.delivery_mode,
-            headers: vec![(Cow::Borrowed(MARK_HEADER), HeaderValue::Text(mark.clone()))],
+            headers: vec![(Cow::Borrowed(MARK_HEADER), mark.clone())],
             ..Properties::default()
         }
     }
@@ -281,7 +291,8 @@ impl Translator {
         if !self.listens_for(&event.name, found.entry) {
             // Its own key: a binding that an earlier configuration left. Another key: it was smuggled in.
             let own_key = found.entry.addresses.iter().any(|address| {
-                render_name(&address.routing_key, &found.parameters).is_ok_and(|key| key == message.routing_key)
+                render_name(&address.routing_key, &found.parameters)
+                    .is_ok_and(|key| key == message.routing_key)
             });
             if own_key {
                 return Outcome::Dropped;
@@ -309,11 +320,12 @@ impl Translator {
         face: &'t ModernFace,
         found: &Found<'t, '_>,
         event: &Envelope<'_>,
-        mark: Cow<'t, str>,
+        mark: HeaderValue<'t>,
         message: &Received<'_>,
     ) -> Result<Publication<'t>, Failure> {
         let name = render_name(&face.name, &found.parameters)?;
-        let values = Values { parameters: &found.parameters, fields: Fields::of(event.data), mapping: &face.data };
+        let values =
+            Values { parameters: &found.parameters, fields: Fields::of(event.data), mapping: &face.data };
         let routing_key = face.routing_key.render(|placeholder| values.word(placeholder))?;
         limit(&routing_key, MAX_KEY_BYTES, "the routing key")?;
         let required_acl = match &face.required_acl {
@@ -340,10 +352,8 @@ impl Translator {
         body.push(b'}');
 
         let text = |value: Cow<'t, str>| HeaderValue::Text(value);
-        let mut headers = vec![
-            (Cow::Borrowed("name"), text(name)),
-            (Cow::Borrowed("origin_uuid"), text(origin_uuid)),
-        ];
+        let mut headers =
+            vec![(Cow::Borrowed("name"), text(name)), (Cow::Borrowed("origin_uuid"), text(origin_uuid))];
         headers.extend(required_acl.map(|acl| (Cow::Borrowed("required_acl"), text(acl))));
         for (key, value) in &face.headers {
             let key = key.render(|placeholder| values.word(placeholder))?;
@@ -354,7 +364,7 @@ impl Translator {
             };
             headers.push((key, value));
         }
-        headers.push((Cow::Borrowed(MARK_HEADER), text(mark)));
+        headers.push((Cow::Borrowed(MARK_HEADER), mark));
         let kept = &message.properties;
         Ok(Publication {
             exchange: &self.settings.modern_exchange,
@@ -386,11 +396,11 @@ impl Translator {
     ///
     /// A mark that no bridge wrote counts as none: it can neither hide an event from the bridge nor
     /// stop the marks of others, for what we publish carries ours again.
-    fn next_mark<'t>(&'t self, mark: Mark<'_>) -> Result<Cow<'t, str>, Outcome<'t>> {
+    fn next_mark<'t>(&'t self, mark: Mark<'_>) -> Result<HeaderValue<'t>, Outcome<'t>> {
         let own = &self.settings.bridge_id.0;
         let passed = match mark {
             Mark::Text(text) if text.len() <= MAX_MARK_BYTES && text.split(',').all(is_id) => text,
-            Mark::Text(_) | Mark::NotText | Mark::Absent => return Ok(Cow::Borrowed(own)),
+            Mark::Text(_) | Mark::NotText | Mark::Absent => return Ok(HeaderValue::Text(Cow::Borrowed(own))),
         };
         if passed.split(',').any(|id| id == own) {
             return Err(Outcome::Echo);
@@ -400,7 +410,7 @@ impl Translator {
             let detail = format!("passed {hops} bridges, more than {}", self.settings.max_hops);
             return Err(refused((Reason::TooManyHops, detail), None));
         }
-        Ok(Cow::Owned(format!("{passed},{own}")))
+        Ok(HeaderValue::Text(Cow::Owned(format!("{passed},{own}"))))
     }
 }
 
@@ -504,7 +514,11 @@ fn render_name<'t>(
 
 fn single<'m>(fields: &Fields<'m>, name: &str) -> Result<&'m RawValue, Failure> {
     fields.single(name).map_err(|found| {
-        let detail = if found == 0 { format!("no `{name}` in `data`") } else { format!("`{name}` is in `data` twice") };
+        let detail = if found == 0 {
+            format!("no `{name}` in `data`")
+        } else {
+            format!("`{name}` is in `data` twice")
+        };
         (Reason::BadField, detail)
     })
 }
@@ -517,7 +531,11 @@ enum Towards {
 }
 
 /// `data` with the fields of this mapping renamed and their values exchanged; all others as they came.
-fn map_data<'m>(data: &'m RawValue, mapping: &[FieldMapping], towards: Towards) -> Result<Cow<'m, str>, Failure> {
+fn map_data<'m>(
+    data: &'m RawValue,
+    mapping: &[FieldMapping],
+    towards: Towards,
+) -> Result<Cow<'m, str>, Failure> {
     let fields = if mapping.is_empty() { None } else { Fields::of(data) };
     let Some(fields) = fields else { return Ok(Cow::Borrowed(data.get())) };
     let ends = |field: &'_ FieldMapping| match towards {
@@ -543,7 +561,11 @@ fn map_data<'m>(data: &'m RawValue, mapping: &[FieldMapping], towards: Towards) 
     Ok(Cow::Owned(out))
 }
 
-fn map_value<'m>(field: &FieldMapping, value: &'m RawValue, towards: Towards) -> Result<Cow<'m, str>, Failure> {
+fn map_value<'m>(
+    field: &FieldMapping,
+    value: &'m RawValue,
+    towards: Towards,
+) -> Result<Cow<'m, str>, Failure> {
     if field.values.is_empty() {
         return Ok(Cow::Borrowed(value.get()));
     }

@@ -89,9 +89,7 @@ impl VersionRange {
     /// Whether at least one version is in both ranges.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
-        let before = |end: Option<Version>, start: Option<Version>| {
-            matches!((end, start), (Some(end), Some(start)) if end <= start)
-        };
+        let before = |end: Option<Version>, start: Option<Version>| matches!((end, start), (Some(end), Some(start)) if end <= start);
         !before(self.end, other.start) && !before(other.end, self.start)
     }
 }

@@ -178,7 +178,8 @@ impl<'de> Visitor<'de> for Reader<'_> {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "- event: call_held\n  versions: 16.08\n  modern: {routing_key: \"a.b\", x: [1, yes]}\n";
+    const TEXT: &str =
+        "- event: call_held\n  versions: 16.08\n  modern: {routing_key: \"a.b\", x: [1, yes]}\n";
 
     fn all(node: &Node, out: &mut Vec<(usize, &'static str)>) {
         out.push((node.id, node.value.kind()));
