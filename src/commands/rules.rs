@@ -158,8 +158,11 @@ fn concerns(rule: &Rule, name: &str) -> bool {
 }
 
 fn rule_text(event: &str, path: &str, rule: &Rule) -> String {
+    // For one of its events, the rule is shown with the values that make up the name.
+    let listed = rule.listed_names();
+    let values = listed.iter().find(|(name, _)| name == event).map_or(&[][..], |(_, values)| values);
     let mut lines: Vec<(&str, String)> = Vec::new();
-    for parameter in &rule.parameters {
+    for parameter in rule.parameters.iter().filter(|_| values.is_empty()) {
         let values = match &parameter.values {
             Values::Listed(values) => values.join(", "),
             Values::Capitalised => "any word with a capital letter first".into(),
@@ -167,7 +170,7 @@ fn rule_text(event: &str, path: &str, rule: &Rule) -> String {
         lines.push(("parameter", format!("{}: {values}", parameter.name)));
     }
     for address in &rule.legacy.addresses {
-        lines.push(("legacy", format!("{}  key {}", address.exchange, address.routing_key)));
+        lines.push(("legacy", format!("{}  key {}", address.exchange, fill(&address.routing_key, values))));
     }
     if rule.legacy.listen {
         lines.push(("", "legacy programs publish it: listened for by default".into()));
@@ -175,8 +178,11 @@ fn rule_text(event: &str, path: &str, rule: &Rule) -> String {
     match &rule.modern {
         Modern::None { reason } => lines.push(("modern", format!("none: {reason}"))),
         Modern::Face(face) => {
-            lines.push(("modern", format!("{}  key {}", face.name, face.routing_key)));
-            lines.push(("ACL", acl_text(face.required_acl.as_ref())));
+            lines.push((
+                "modern",
+                format!("{}  key {}", fill(&face.name, values), fill(&face.routing_key, values)),
+            ));
+            lines.push(("ACL", acl_text(face.required_acl.as_ref(), values)));
             lines.extend(face.headers.iter().map(|(name, value)| ("header", header_text(name, value))));
             for field in &face.data {
                 lines.push((
@@ -203,7 +209,7 @@ fn rule_text(event: &str, path: &str, rule: &Rule) -> String {
         }
     }
     lines.extend(rule.lost.iter().map(|lost| ("lost", lost.clone())));
-    lines.extend(rule.observed.iter().map(|observed| ("on the wire", observed_text(observed))));
+    lines.extend(rule.observed.iter().map(|observed| ("on the wire", observed_text(observed, values))));
     lines.extend(rule.note.iter().map(|note| ("note", note.clone())));
     lines.push(("source", rule.source.clone()));
     lines.push(("rule", format!("{} in {path}", rule.event)));
@@ -214,8 +220,9 @@ fn rule_text(event: &str, path: &str, rule: &Rule) -> String {
     text
 }
 
-fn acl_text(acl: Option<&Template>) -> String {
-    acl.map_or_else(|| "none: the websocket shows the event to nobody".into(), Template::to_string)
+fn acl_text(acl: Option<&Template>, values: &[(&str, &str)]) -> String {
+    let none = || "none: the websocket shows the event to nobody".into();
+    acl.map_or_else(none, |acl| fill(acl, values).to_string())
 }
 
 fn header_text(name: &Template, value: &HeaderTemplate) -> String {
@@ -233,18 +240,18 @@ fn values_text(values: &[(Scalar, Scalar)]) -> String {
     format!(" ({})", pairs.join(", "))
 }
 
-fn observed_text(observed: &Observed) -> String {
-    let mut parts = vec![format!("{}:", observed.versions)];
-    parts.extend(observed.name.iter().map(|name| format!("name {name}")));
-    parts.extend(observed.routing_key.iter().map(|key| format!("key {key}")));
+fn observed_text(observed: &Observed, values: &[(&str, &str)]) -> String {
+    let filled = |template: &Template| fill(template, values);
+    let mut parts = Vec::new();
+    parts.extend(observed.name.iter().map(|name| format!("name {}", filled(name))));
+    parts.extend(observed.routing_key.iter().map(|key| format!("key {}", filled(key))));
     parts.extend(observed.required_acl.iter().map(|acl| match acl {
         ObservedAcl::Absent => "no ACL".into(),
-        ObservedAcl::Is(acl) => format!("ACL {acl}"),
+        ObservedAcl::Is(acl) => format!("ACL {}", filled(acl)),
     }));
     parts.extend(observed.headers.iter().map(|(name, value)| format!("header {}", header_text(name, value))));
     parts.extend(observed.note.clone());
-    parts.push(format!("[{}]", observed.source));
-    parts.join(" ")
+    format!("{}: {} [{}]", observed.versions, parts.join("; "), observed.source)
 }
 
 fn rule_json(path: &str, rule: &Rule) -> Json {

@@ -249,7 +249,7 @@ fn cannot_run(error: &RunError) -> Failure {
         ),
         RunError::AccessRefused { .. } => Failure::new(Exit::AccessRefused, error).help(
             "check user, password and virtual host; the account needs configure, write and read on \
-             `^(cti-bridge\\..*|xivo.*)$`; `guest` is let in from the broker's own machine only",
+             `^(cti-bridge\\..*|xivo.*|amq\\.default)$`, and `guest` is let in from the broker's own machine only",
         ),
     }
 }

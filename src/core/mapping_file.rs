@@ -126,10 +126,10 @@ fn rule(node: &Node, problems: &mut Problems) -> Option<Rule> {
         source: owned(source, "a text", problems).unwrap_or_default(),
         note: owned(entries.get("note"), "a text", problems),
         legacy: legacy(entries.get("legacy"), &event, &parameters, problems),
-        modern: modern.unwrap_or(Modern::None { reason: String::new() }),
         lost: texts("lost", problems),
-        observed: observed.iter().filter_map(|node| observation(node, problems)).collect(),
+        observed: observed.iter().filter_map(|node| observation(node, modern.as_ref(), problems)).collect(),
         tests: tests.iter().filter_map(|node| test(node, problems)).collect(),
+        modern: modern.unwrap_or(Modern::None { reason: String::new() }),
         rebuilt_from,
         parameters,
         node: event_node.id,
@@ -409,7 +409,7 @@ fn rebuilt(node: &Node, parameters: &[Parameter], problems: &mut Problems) -> Op
     })
 }
 
-fn observation(node: &Node, problems: &mut Problems) -> Option<Observed> {
+fn observation(node: &Node, modern: Option<&Modern>, problems: &mut Problems) -> Option<Observed> {
     let known = ["versions", "name", "routing_key", "required_acl", "headers", "note", "source"];
     let entries = Entries::of(node, "an observation", &known, problems)?;
     let source = entries.required("source", "say where this was seen", problems);
@@ -418,7 +418,16 @@ fn observation(node: &Node, problems: &mut Problems) -> Option<Observed> {
     let (name, routing_key) = (part("name"), part("routing_key"));
     let required_acl = match entries.get("required_acl") {
         Some(Node { value: Value::Text(text), .. }) if text == "none" => Some(ObservedAcl::Absent),
-        Some(node) => template(node, "events.{routing_key}", problems).map(ObservedAcl::Is),
+        Some(node) => {
+            let documented = match modern {
+                Some(Modern::Face(face)) => Some(&face.routing_key),
+                _ => None,
+            };
+            let key = routing_key.as_ref().or(documented);
+            let whole_key =
+                |acl: Template| acl.substitute(|name| key.filter(|_| name == "routing_key").cloned());
+            template(node, "events.{routing_key}", problems).map(|acl| ObservedAcl::Is(whole_key(acl)))
+        }
         None => None,
     };
     Some(Observed {
