@@ -105,7 +105,7 @@ pub enum ConfigError {
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Its text.
+        /// Its text, without what may be a secret.
         text: String,
         /// The mistakes.
         diagnostics: Vec<Diagnostic>,
@@ -191,11 +191,63 @@ pub fn read_files(named: Option<&Path>) -> Result<Layer, ConfigError> {
         let text = fs::read_to_string(&path).map_err(|source| unreadable(&path, source))?;
         match read(&text) {
             Ok(above) => layer = layer.under(above),
-            Err(diagnostics) => return Err(ConfigError::Invalid { path, text, diagnostics }),
+            Err(diagnostics) => {
+                return Err(ConfigError::Invalid { path, text: without_secrets(&text), diagnostics });
+            }
         }
     }
     Ok(layer)
 }
+
+/// The keys whose values are never secret.
+const PUBLIC_KEYS: [&str; 25] = [
+    "bridge_id",
+    "builtin_mappings",
+    "content_type",
+    "count_unroutable",
+    "debug",
+    "declare",
+    "events",
+    "exchange_durable",
+    "exchange_name",
+    "exchange_type",
+    "host",
+    "mappings",
+    "max_hops",
+    "origin_uuid",
+    "password_file",
+    "persistent",
+    "port",
+    "prefetch_count",
+    "queue_prefix",
+    "queue_type",
+    "status_interval",
+    "tls",
+    "unknown_events",
+    "version",
+    "vhost",
+];
+
+/// The text of a file as it may be shown. A value stays only where the one key of its line is known not to
+/// be that of a secret: a password may stand under a misspelt key, on a line of its own, or in an address.
+fn without_secrets(text: &str) -> String {
+    let line = |line: &str| match line.split_once(':') {
+        Some((key, value)) => {
+            let name = key.trim_matches(|c: char| c.is_whitespace() || "\"'-".contains(c));
+            let is_public = PUBLIC_KEYS.contains(&name) && !value.contains([':', '@']);
+            if is_public || value.trim().is_empty() {
+                format!("{line}\n")
+            } else {
+                format!("{key}: {NOT_SHOWN}\n")
+            }
+        }
+        None if line.trim().is_empty() => "\n".to_owned(),
+        None => format!("{NOT_SHOWN}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+const NOT_SHOWN: &str = "(not shown: a secret may stand here)";
 
 impl Layer {
     /// This layer with another one laid over it.
@@ -353,7 +405,7 @@ const TOP_KEYS: [&str; 16] = [
 pub fn read(text: &str) -> Result<Layer, Vec<Diagnostic>> {
     let root = yaml::parse(text).map_err(|error| {
         let place = error.position.map(|position| Place::at(text, position));
-        vec![Diagnostic { message: error.message, place, rule: None, help: None }]
+        vec![Diagnostic { message: error.message, place, rule: None, help: error.help }]
     })?;
     let mut problems = Problems::default();
     let layer = match root.value {
@@ -596,6 +648,33 @@ mod tests {
         assert_eq!(lines, [1, 2, 3, 3]);
         assert_eq!(diagnostics[0].help.as_deref(), Some("did you mean `prefetch_count`?"));
         assert!(!format!("{diagnostics:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_value_is_shown_only_where_no_secret_can_stand() {
+        for secret in [
+            "  password: hunter2",
+            "  \"password\": 12345",
+            "  pasword: hunter2",
+            "  url:\n    amqp://u:hunter2@h",
+            "  host: amqp://u:hunter2@h",
+            "  host: hunter2@h",
+            "bus: {port: 0, password: hunter2}",
+            "  hunter2",
+        ] {
+            let shown = without_secrets(secret);
+            assert!(!shown.contains("hunter2") && !shown.contains("12345"), "{shown}");
+            assert_eq!(shown.lines().count(), secret.lines().count(), "{shown}");
+        }
+        for public in ["bus:", "queue_type: quorums", "  port: 0", ""] {
+            assert_eq!(without_secrets(&format!("{public}\n")), format!("{public}\n"));
+        }
+    }
+
+    #[test]
+    fn a_number_of_any_size_is_not_repeated() {
+        let diagnostics = read("bus: {password: 123456789012345678901234567890}").unwrap_err();
+        assert!(!format!("{diagnostics:?}").contains("12345678"), "{diagnostics:?}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the README shows of the command line is what the command line does.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::path::Path;
 use std::process::Command;
 

@@ -103,7 +103,8 @@ impl BrokerAddress {
         })
     }
 
-    /// Whether both name the same vhost of the same broker for the same user, so that connections can be shared.
+    /// Whether both name the same vhost of the same broker for the same user, so that connections can be
+    /// shared.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let Self { host, port, vhost, username, password, tls } = self;

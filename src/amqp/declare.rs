@@ -100,7 +100,8 @@ impl From<lapin::Error> for SetUpError {
 
 impl Inequivalent {
     /// Reads the broker's `PRECONDITION_FAILED - inequivalent arg 'type' for exchange 'xivo' in vhost '/':
-    /// received 'topic' but current is 'fanout'`. The broker cuts texts at 255 bytes, so the end may be missing.
+    /// received 'topic' but current is 'fanout'`. The broker cuts texts at 255 bytes, so the end may be
+    /// missing.
     fn parse(text: &str) -> Option<Self> {
         let (_, rest) = text.split_once("inequivalent arg '")?;
         let (attribute, rest) = rest.split_once("' for ")?;
@@ -121,7 +122,8 @@ impl Inequivalent {
     }
 }
 
-/// `'topic'`, `the value 'quorum' of type 'longstr'` or `none`, as one word between backticks where it has one.
+/// `'topic'`, `the value 'quorum' of type 'longstr'` or `none`, as one word between backticks where it has
+/// one.
 fn value(text: &str) -> String {
     let text = text.strip_prefix("the value ").unwrap_or(text);
     let quoted = text.strip_prefix('\'').and_then(|text| {
@@ -240,12 +242,12 @@ mod tests {
     #[test]
     fn names_what_differs_on_a_queue() {
         let found = inequivalent(
-            "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'cti-bridge.legacy' in vhost 'a': b': \
+            "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q.legacy' in vhost 'a': b': \
              received the value 'quorum' of type 'longstr' but current is none",
         );
         assert_eq!(
             (found.object, found.name.as_str(), found.attribute.as_str()),
-            (Object::Queue, "cti-bridge.legacy", "x-queue-type")
+            (Object::Queue, "q.legacy", "x-queue-type")
         );
         assert_eq!((found.wanted.as_str(), found.found.as_str()), ("`quorum`", "none"));
         let found = inequivalent(

@@ -1,10 +1,10 @@
 //! One direction of the bridge: deliveries in, publications out, acks back.
 //!
-//! There is one loop per direction and session. Deliveries are translated strictly in order, what comes of them
-//! is published without waiting, and a delivery is acked when all of it is confirmed. Any fault ends the loop;
-//! what was not acked by then is delivered again to the next session.
+//! There is one loop per direction and session. Deliveries are translated strictly in order, what comes of
+//! them is published without waiting, and a delivery is acked when all of it is confirmed. Any fault ends the
+//! loop; what was not acked by then is delivered again to the next session.
 
-use std::future::{poll_fn, ready};
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use lapin::message::Delivery;
-use lapin::options::{BasicCancelOptions, BasicPublishOptions};
+use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{Acker, BasicProperties, Channel, Confirmation};
 use tokio::sync::watch;
@@ -91,7 +91,7 @@ struct Loop<'l, 'b, 'f, T> {
     head: Option<Fingerprint>,
 }
 
-/// Bridges until `stop` becomes true and everything taken until then is settled, or until a fault.
+/// Bridges until `stop` becomes true and everything taken until then is acked, or until a fault.
 pub(super) async fn run<'t>(
     link: &Link,
     settings: Settings<'_>,
@@ -105,8 +105,6 @@ pub(super) async fn run<'t>(
     let mut consuming = true;
 
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
-    let mut cancelled = pin!(link.consuming.basic_cancel(link.consumer.tag(), BasicCancelOptions::default()));
-    let (mut stopping, mut cancelling) = (false, false);
 
     let mut pulse = tokio::time::interval(settings.confirm_timeout / PULSES);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -115,32 +113,30 @@ pub(super) async fn run<'t>(
     while consuming || !this.window.is_empty() || !this.acks.is_idle() {
         // Nothing below has a budget of its own, and a backlog would keep signals and sockets waiting.
         tokio::task::consume_budget().await;
-        let room = !care.is_on() || this.window.is_empty();
+        let under_way = !this.window.is_empty();
+        let room = !care.is_on() || !under_way;
         tokio::select! {
             biased;
-            settled = poll_fn(|context| this.window.poll_settled(context, BATCH)), if !this.window.is_empty() => {
+            settled = poll_fn(|context| this.window.poll_settled(context, BATCH)), if under_way => {
                 let settled = settled.inspect_err(|fault| this.convict(care, fault))?;
                 progress = true;
                 care.passed(settled.deliveries);
                 settings.counters.published.add(settled.published);
                 settings.counters.unroutable.add(settled.unroutable);
                 this.acks.add(settled.last, settled.deliveries);
-                if this.acks.due() >= BATCH {
-                    this.acks.write();
-                }
             }
             written = this.acks.written(), if this.acks.is_writing() => {
                 settings.counters.acked.add(written?);
             }
-            _ = &mut stopped, if !stopping => (stopping, cancelling) = (true, true),
-            result = &mut cancelled, if cancelling => {
-                result.map_err(Fault::Consume)?;
-                cancelling = false;
-            }
+            // The consumer is not cancelled: a quorum queue would hand over to the next one before it has put
+            // back what was on its way to this one, and so out of order. It does both at once when the
+            // connection closes.
+            _ = &mut stopped, if consuming => consuming = false,
             _ = pulse.tick() => {
                 let waiting = !this.window.is_empty() && !progress && !link.is_blocked();
                 still = if waiting { still + 1 } else { 0 };
                 progress = false;
+                this.acks.write();
                 if still >= PULSES {
                     return Err(Fault::Stalled(settings.confirm_timeout));
                 }
@@ -151,11 +147,12 @@ pub(super) async fn run<'t>(
             delivery = deliveries.next(), if consuming && room => match delivery {
                 Some(Ok(delivery)) => this.take(delivery, care),
                 Some(Err(error)) => return Err(Fault::Consume(error)),
-                None if stopping => consuming = false,
                 None => return Err(Fault::ConsumerEnded { queue: link.consumer.queue().to_string() }),
             },
-            // Nothing else is ready, so nothing is gained by waiting for a fuller batch.
-            () = ready(()), if this.acks.due() > 0 && !this.acks.is_writing() => this.acks.write(),
+        }
+        // With nothing under way, there is nothing to gain by waiting for a fuller batch.
+        if this.acks.due() >= BATCH || this.window.is_empty() {
+            this.acks.write();
         }
     }
     Ok(())
@@ -181,8 +178,8 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
         // The translator holds no state between messages, so a panic leaves nothing half done.
         let outcome = catch_unwind(AssertUnwindSafe(|| (self.translate)(&message)));
         let Ok(outcome) = outcome else {
-            let direction = self.link.direction.code();
-            error!(direction, exchange = ?message.exchange, routing_key = ?message.routing_key, "translation panicked");
+            let (direction, exchange) = (self.link.direction.code(), message.exchange);
+            error!(direction, ?exchange, routing_key = ?message.routing_key, "translation panicked");
             return Err(Cause::InternalError);
         };
         match outcome {
@@ -214,7 +211,8 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
 
     fn to_quarantine(&self, delivery: &Delivery, cause: &Cause<'_>) -> (Purpose, Sending<'l>) {
         let direction = self.link.direction;
-        debug!(direction = direction.code(), reason = cause.code(), detail = ?cause.detail(), "to quarantine");
+        let (reason, detail) = (cause.code(), cause.detail());
+        debug!(direction = direction.code(), reason, ?detail, "to quarantine");
         self.settings.counters.quarantined(cause.reason());
         let prepared = Prepared {
             // The default exchange: straight to the queue of this name.

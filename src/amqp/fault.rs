@@ -46,8 +46,8 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// The broker's words if it closed a channel because of what was sent on it, so that sending the same again
-    /// would end the same way. A missing exchange or permission is not the message's fault, unless the
+    /// The broker's words if it closed a channel because of what was sent on it, so that sending the same
+    /// again would end the same way. A missing exchange or permission is not the message's fault, unless the
     /// permission is one on routing keys.
     pub(super) fn refusal(&self) -> Option<String> {
         let (Self::Publish(error) | Self::Quarantine(error) | Self::Lost(error)) = self else {

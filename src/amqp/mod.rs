@@ -1,12 +1,14 @@
 //! The AMQP engine: lapin, and what it takes to lose no message with it.
 //!
-//! `supervisor` builds one `session` after the other; in each, `direction` runs twice. The promise is at least
-//! once and in order: a delivery is acked when everything that came of it is confirmed, and whatever goes wrong
-//! ends the session, so that the broker delivers again what was not acked.
+//! `supervisor` builds one `session` after the other; in each, `direction` runs twice. The promise is at
+//! least once and in order: a delivery is acked when everything that came of it is confirmed, and whatever
+//! goes wrong ends the session, so that the broker delivers again what was not acked.
 
 mod acks;
 mod address;
 mod backoff;
+#[cfg(test)]
+mod broker_tests;
 mod care;
 mod counters;
 mod declare;

@@ -1,8 +1,8 @@
 //! One session: the connections, channels and consumers that live and die together.
 //!
-//! Each broker gets two connections, because one that publishes can be blocked by the broker and then could not
-//! even ack. Where both sides are the same broker they share them. lapin's own recovery stays off: it hides the
-//! loss of a connection and leaves closed channels closed.
+//! Each broker gets two connections, because one that publishes can be blocked by the broker and then could
+//! not even ack. Where both sides are the same broker they share them. lapin's own recovery stays off: it
+//! hides the loss of a connection and leaves closed channels closed.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -21,7 +21,8 @@ use super::direction::Direction;
 use super::fault::Fault;
 use super::supervisor::{Bridge, Side};
 
-/// The time from the first connection to the last consumer. A port where something else listens never answers.
+/// The time from the first connection to the last consumer. A port where something else listens never
+/// answers.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a session could not be opened.
@@ -86,8 +87,8 @@ pub(super) struct Link {
     pub(super) consuming: Channel,
     pub(super) consumer: Consumer,
     pub(super) publishing: Channel,
-    /// A channel of its own, on the side where the messages come from: lapin pairs returned messages with the wrong
-    /// confirms of a channel, which does no harm where every return means the same.
+    /// A channel of its own, on the side where the messages come from: lapin pairs returned messages with the
+    /// wrong confirms of a channel, which does no harm where every return means the same.
     pub(super) quarantine: Channel,
     pub(super) quarantine_queue: ShortString,
     connections: [ConnectionStatus; 2],
@@ -165,7 +166,8 @@ impl Session {
         let brokers: Vec<_> = [Some(legacy), modern].into_iter().flatten().collect();
         let bye = || ShortString::from("bye");
         let publish = join_all(brokers.iter().map(|broker| broker.publish.close(200, bye())));
-        // A blocked connection cannot say good-bye; its socket closes with the process or when it is unblocked.
+        // A blocked connection cannot say good-bye; its socket closes with the process or when it is
+        // unblocked.
         let _ = timeout(within / 2, publish).await;
         let consume = join_all(brokers.iter().map(|broker| broker.consume.close(200, bye())));
         let _ = timeout(within / 2, consume).await;

@@ -1,7 +1,7 @@
 //! Keeps the bridge running: session after session until it is told to stop.
 //!
-//! A lost connection is a state and not an error. Only what no waiting will cure, found before the bridge ever
-//! ran, ends it: an exchange or queue that exists otherwise, or a broker that does not let us in.
+//! A lost connection is a state and not an error. Only what no waiting will cure, found before the bridge
+//! ever ran, ends it: an exchange or queue that exists otherwise, or a broker that does not let us in.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;

@@ -63,8 +63,8 @@ where
     pub(super) fn push(&mut self, acker: T, sendings: Vec<(Purpose, F)>) {
         let mut confirms: Vec<_> =
             sendings.into_iter().map(|(purpose, sending)| (purpose, maybe_done(sending))).collect();
-        // The first poll of a publish queues its frames. What wakes it later is of no interest until it is the
-        // oldest, hence a waker that does nothing.
+        // The first poll of a publish queues its frames. What wakes it later is of no interest until it is
+        // the oldest, hence a waker that does nothing.
         let mut context = Context::from_waker(Waker::noop());
         for (_, confirm) in &mut confirms {
             let _ = Pin::new(confirm).poll(&mut context);

@@ -48,7 +48,13 @@ fn texts_of(directory: &Path) -> Result<Vec<(String, String)>, Failure> {
     paths
         .into_iter()
         .map(|path| {
-            let text = fs::read_to_string(&path).map_err(|error| cannot_read(&path, error))?;
+            let bytes = fs::read(&path).map_err(|error| cannot_read(&path, error))?;
+            let text = String::from_utf8(bytes).map_err(|error| {
+                let line =
+                    error.as_bytes()[..error.utf8_error().valid_up_to()].split(|b| *b == b'\n').count();
+                let message = format!("{}:{line}: not UTF-8", path.display());
+                Failure::new(Exit::Misconfigured, message).help("save the file as UTF-8")
+            })?;
             Ok((path.display().to_string(), text))
         })
         .collect()

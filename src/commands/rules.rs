@@ -56,8 +56,11 @@ fn check(mappings: &Mappings, output: Output) -> Result<(String, Exit), Failure>
         ),
         Output::Text => {
             let mut text = format!(
-                "{files} files, {rules} rules, {events} events, {} examples: all hold\n",
-                checked.examples
+                "{}, {}, {}, {}: all hold\n",
+                counted(files, "file"),
+                counted(rules, "rule"),
+                counted(events, "event"),
+                counted(checked.examples, "example")
             );
             for (file, name) in missing {
                 let _ = writeln!(text, "no example shows `{name}` ({})", file.path);
@@ -66,6 +69,10 @@ fn check(mappings: &Mappings, output: Output) -> Result<(String, Exit), Failure>
         }
     };
     Ok((text, Exit::Done))
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn list(mappings: &Mappings, output: Output) -> String {
@@ -213,7 +220,7 @@ fn rule_text(event: &str, path: &str, rule: &Rule) -> String {
     lines.extend(rule.note.iter().map(|note| ("note", note.clone())));
     lines.push(("source", rule.source.clone()));
     lines.push(("rule", format!("{} in {path}", rule.event)));
-    let mut text = format!("{event}  {}\n", rule.versions);
+    let mut text = format!("{}  {}\n", render::printable(event), rule.versions);
     for (label, value) in lines {
         let _ = writeln!(text, "  {label:<13} {value}");
     }

@@ -26,9 +26,18 @@ struct Record<'l> {
     #[serde(borrow, default)]
     routing_key: Option<Cow<'l, str>>,
     #[serde(borrow, default)]
-    properties: RecordProperties<'l>,
+    properties: Option<RecordProperties<'l>>,
     #[serde(borrow)]
     body: &'l RawValue,
+}
+
+/// What tells events and records apart: an event has a `name`, and a record has a `body` and no `name`.
+#[derive(Deserialize)]
+struct Kind<'l> {
+    #[serde(borrow, default)]
+    name: Option<&'l RawValue>,
+    #[serde(borrow, default)]
+    body: Option<&'l RawValue>,
 }
 
 /// Of the properties, those that a translation keeps. A mark is not looked at: offline nothing can come back.
@@ -150,7 +159,8 @@ impl<W: Write> Work<'_, W> {
             if let Err(why) = self.line(text)? {
                 self.failed += 1;
                 let place = if name == "-" { "line ".to_owned() } else { format!("{name}:") };
-                eprintln!("{place}{number}: {why}");
+                // Nothing is left to be done where even this cannot be written.
+                let _ = writeln!(io::stderr(), "{place}{number}: {why}");
             }
         }
         Ok(())
@@ -158,19 +168,25 @@ impl<W: Write> Work<'_, W> {
 
     /// Translates one line; the inner error says why it cannot be.
     fn line(&mut self, line: &[u8]) -> Result<Result<(), String>, Stopped> {
-        // An event has a `name`; what has none and has a `body` is a record.
-        let record = serde_json::from_slice::<Record<'_>>(line).ok();
+        let is_record = serde_json::from_slice::<Kind<'_>>(line)
+            .is_ok_and(|kind| kind.name.is_none() && kind.body.is_some());
+        let record = match is_record.then(|| serde_json::from_slice::<Record<'_>>(line)).transpose() {
+            Ok(record) => record,
+            Err(error) => return Ok(Err(format!("not a record: {}", without_place(&error)))),
+        };
         let translator = self.translator;
         let received = match &record {
             Some(record) => Received {
                 exchange: record.exchange.as_deref().unwrap_or_default(),
                 routing_key: record.routing_key.as_deref().unwrap_or_default(),
-                properties: ReceivedProperties {
-                    message_id: record.properties.message_id.as_deref(),
-                    correlation_id: record.properties.correlation_id.as_deref(),
-                    timestamp: record.properties.timestamp,
-                    ..ReceivedProperties::default()
-                },
+                properties: record.properties.as_ref().map_or_else(ReceivedProperties::default, |kept| {
+                    ReceivedProperties {
+                        message_id: kept.message_id.as_deref(),
+                        correlation_id: kept.correlation_id.as_deref(),
+                        timestamp: kept.timestamp,
+                        ..ReceivedProperties::default()
+                    }
+                }),
                 body: record.body.get().as_bytes(),
             },
             None => Received {
@@ -215,6 +231,12 @@ impl<W: Write> Work<'_, W> {
         }
         self.out.write_all(b"\n").map_err(Stopped::Output)
     }
+}
+
+/// The parser's complaint without its place: the line is told already, and it is always the first one.
+fn without_place(error: &serde_json::Error) -> String {
+    let sentence = error.to_string();
+    sentence.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
 fn properties<'p>(properties: &'p Properties<'_>) -> LineProperties<'p> {

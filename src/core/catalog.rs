@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::diagnostic::{Diagnostic, Place};
 use super::rule::{Address, Modern, ModernFace, Rule, Values, fill};
 use super::template::Template;
-use super::version::Version;
+use super::version::{Version, VersionRange};
 
 /// A mapping file and its rules.
 #[derive(Debug, Clone)]
@@ -50,11 +50,12 @@ fn conflicts_within(files: &[MappingFile]) -> Vec<(&MappingFile, Diagnostic)> {
     for file in files {
         for rule in &file.rules {
             for claim in claimed_names(rule) {
+                let (era, name) = claim.clone();
                 let earlier = claims.entry(claim).or_default();
                 if let Some((other_file, other)) =
                     earlier.iter().find(|(_, other)| other.versions.overlaps(&rule.versions))
                 {
-                    conflicts.push((file, conflict(file, rule, other_file, other)));
+                    conflicts.push((file, conflict((era, &name), file, rule, other_file, other)));
                     break;
                 }
                 earlier.push((file, rule));
@@ -73,13 +74,16 @@ enum Era {
 fn claimed_names(rule: &Rule) -> Vec<(Era, String)> {
     let mut names = rule.listed_names();
     if names.is_empty() {
-        // Names that cannot be listed are claimed by their template.
-        names.push((rule.event.to_string(), Vec::new()));
+        // Names that cannot be listed are claimed by their template, whatever its parameters are called.
+        names.push((rule.event.substitute(|_| Some(Template::from("…"))).to_string(), Vec::new()));
     }
     names
         .into_iter()
         .flat_map(|(name, values)| {
             let modern = match &rule.modern {
+                Modern::Face(face) if values.is_empty() && !rule.parameters.is_empty() => {
+                    Some((Era::Modern, face.name.substitute(|_| Some(Template::from("…"))).to_string()))
+                }
                 Modern::Face(face) => Some((Era::Modern, fill(&face.name, &values).to_string())),
                 Modern::None { .. } => None,
             };
@@ -88,13 +92,30 @@ fn claimed_names(rule: &Rule) -> Vec<(Era, String)> {
         .collect()
 }
 
-fn conflict(file: &MappingFile, rule: &Rule, other_file: &MappingFile, other: &Rule) -> Diagnostic {
+fn conflict(
+    (era, name): (Era, &str),
+    file: &MappingFile,
+    rule: &Rule,
+    other_file: &MappingFile,
+    other: &Rule,
+) -> Diagnostic {
+    let era = match era {
+        Era::Legacy => "legacy",
+        Era::Modern => "modern",
+    };
+    let versions = |rule: &Rule| match rule.versions {
+        VersionRange::ALL => "all versions".to_owned(),
+        versions => versions.to_string(),
+    };
     let there = Place::of(&other_file.text, other.node)
         .map(|Place { position, .. }| format!("{}:{}:{}", other_file.path, position.line, position.column));
     Diagnostic {
         message: format!(
-            "two rules claim one name: `{}` at {} and `{}` at {}",
-            other.event, other.versions, rule.event, rule.versions
+            "two rules claim the {era} name `{name}`: `{}` for {} and `{}` for {}",
+            other.event,
+            versions(other),
+            rule.event,
+            versions(rule)
         ),
         place: Place::of(&file.text, rule.node),
         rule: Some(rule.event.to_string()),
@@ -156,10 +177,17 @@ impl Catalog {
         for rule in mappings.rules().filter(|rule| rule.versions.contains(version)) {
             catalog.add(rule);
         }
-        // A rule whose name a later layer took over rebuilds nothing either.
+        // A rule whose name a later layer took over has no modern name any more and rebuilds nothing either.
         let current: HashSet<usize> = catalog.by_legacy.values().copied().collect();
+        catalog.by_modern.retain(|_, entry| current.contains(entry));
         for entries in catalog.rebuilt.values_mut() {
             entries.retain(|entry| current.contains(entry));
+        }
+        // An event that is no longer sent has kept its legacy addresses, should one come all the same.
+        for (name, &index) in &catalog.by_legacy {
+            if catalog.entries.get(index).is_some_and(|entry| entry.modern.is_none()) {
+                catalog.by_modern.entry(name.clone()).or_insert(index);
+            }
         }
         catalog
     }
@@ -174,13 +202,10 @@ impl Catalog {
         for (legacy, values) in names {
             let index = self.entries.len();
             let entry = Entry::new(rule, &values);
-            let modern = match &entry.modern {
-                Some(face) => face.name.to_string(),
-                // An event that is no longer sent has kept its legacy addresses, should one come all the same.
-                None => legacy.clone(),
-            };
+            if let Some(face) = &entry.modern {
+                self.by_modern.insert(face.name.to_string(), index);
+            }
             self.by_legacy.insert(legacy, index);
-            self.by_modern.insert(modern, index);
             if let Some(from) = &rule.rebuilt_from {
                 self.rebuilt.entry(from.name.clone()).or_default().push(index);
             }

@@ -31,26 +31,58 @@ impl Place {
         position_of(text, node).map(|position| Self::at(text, position))
     }
 
-    /// The value that begins at this position.
+    /// The key or value that begins at this position.
     #[must_use]
     pub fn at(text: &str, position: Position) -> Self {
         let line = text.lines().nth(position.line.saturating_sub(1)).unwrap_or_default();
-        let rest: Vec<char> = line.chars().skip(position.column.saturating_sub(1)).collect();
-        let width = match rest.first() {
-            Some(quote @ ('"' | '\'')) => {
-                rest.iter().skip(1).position(|c| c == quote).map_or(rest.len(), |end| end + 2)
-            }
+        let start =
+            line.char_indices().nth(position.column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
+        let (before, rest) = line.split_at(start);
+        let end = match rest.chars().next() {
+            Some(quote @ ('"' | '\'')) => end_of_quoted(rest, quote),
             Some('{' | '[') => 1,
-            _ => {
-                let text: String = rest.iter().collect();
-                let end = [": ", " #", ", ", "}", "]"].iter().filter_map(|stop| text.find(stop)).min();
-                // `{` inside a plain text belongs to a template: look further for the end.
-                let end = if text.contains('{') { text.find(" #") } else { end };
-                text[..end.unwrap_or(text.len())].trim_end().trim_end_matches(':').chars().count()
-            }
+            // Within braces or brackets these end a plain text; elsewhere they belong to it.
+            _ if is_in_flow(before) => end_of_plain(rest, &[": ", " #", ",", "}", "]"]),
+            _ => end_of_plain(rest, &[": ", " #"]),
         };
-        Self { position, width: width.max(1) }
+        Self { position, width: rest[..end].chars().count().max(1) }
     }
+}
+
+fn end_of_quoted(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quote == '"' => escaped = true,
+            _ if c == quote => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+fn end_of_plain(text: &str, stops: &[&str]) -> usize {
+    let end = stops.iter().filter_map(|stop| text.find(stop)).min().unwrap_or(text.len());
+    text[..end].trim_end().trim_end_matches(':').len()
+}
+
+/// Whether a brace or a bracket is open at the end of this beginning of a line.
+fn is_in_flow(before: &str) -> bool {
+    let (mut open, mut quoted, mut last) = (0_usize, None, ' ');
+    for c in before.chars() {
+        match (quoted, c) {
+            (Some(quote), _) => quoted = (c != quote).then_some(quote),
+            // Inside a plain text these are characters like others.
+            (None, '"' | '\'' | '{' | '[') if last.is_alphanumeric() || "._".contains(last) => {}
+            (None, '"' | '\'') => quoted = Some(c),
+            (None, '{' | '[') => open += 1,
+            (None, '}' | ']') => open = open.saturating_sub(1),
+            (None, _) => {}
+        }
+        last = c;
+    }
+    open > 0
 }
 
 /// Gathers the mistakes of one file, so that all are told in one run.
@@ -71,7 +103,19 @@ impl Problems {
 
     /// Notes that a node holds something else than it should.
     pub fn expected(&mut self, node: &Node, what: &str) {
-        self.add(node, format!("expected {what}, found {}", node.value.kind()), help_for(&node.value));
+        self.add(node, format!("expected {what}, found {}", node.value.kind()), None);
+    }
+
+    /// Notes that a node holds something else than a text.
+    pub fn expected_text(&mut self, node: &Node, what: &str) {
+        let help = match &node.value {
+            Value::Mapping(_) => {
+                Some("quote a text that begins with `{`: plain, it opens a mapping".to_owned())
+            }
+            Value::Integer(_) | Value::Float(_) | Value::Bool(_) => Some("quote it".to_owned()),
+            _ => None,
+        };
+        self.add(node, format!("expected {what}, found {}", node.value.kind()), help);
     }
 
     /// Whether nothing was wrong.
@@ -95,14 +139,6 @@ impl Problems {
         let mut diagnostics: Vec<_> = self.found.into_iter().map(place).collect();
         diagnostics.sort_by_key(|diagnostic| diagnostic.place);
         diagnostics
-    }
-}
-
-fn help_for(value: &Value) -> Option<String> {
-    match value {
-        Value::Mapping(_) => Some("quote a text that begins with `{`: plain, it opens a mapping".into()),
-        Value::Integer(_) | Value::Float(_) | Value::Bool(_) => Some("quote it".into()),
-        _ => None,
     }
 }
 

@@ -110,7 +110,7 @@ fn holds(translator: &Translator, rule: &Rule, test: &RuleTest) -> Result<(), St
             let expected: Vec<&Json> =
                 rebuilt.iter().flat_map(|event| rule.legacy.addresses.iter().map(move |_| event)).collect();
             same(
-                "the rebuilt events",
+                "the list of rebuilt events",
                 &Json::from_iter(made.iter().map(|(_, _, event)| event.clone())),
                 &Json::from_iter(expected.into_iter().cloned()),
             )
@@ -231,5 +231,32 @@ fn told(outcome: &Outcome<'_>) -> String {
 }
 
 fn same(what: &str, made: &Json, expected: &Json) -> Result<(), String> {
-    if made == expected { Ok(()) } else { Err(format!("{what} is {made}, not {expected}")) }
+    let Some((path, made, expected)) = difference(made, expected) else { return Ok(()) };
+    let told = |value: Option<&Json>| value.map_or_else(|| "missing".to_owned(), Json::to_string);
+    let what = if path.is_empty() { what.to_owned() } else { format!("`{path}` of {what}") };
+    Err(format!("{what} is {}, in the example it is {}", told(made), told(expected)))
+}
+
+/// The first place at which two values differ, and what each has there.
+fn difference<'j>(
+    made: &'j Json,
+    expected: &'j Json,
+) -> Option<(String, Option<&'j Json>, Option<&'j Json>)> {
+    let below = |key: &str, (path, made, expected): (String, Option<&'j Json>, Option<&'j Json>)| {
+        let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
+        (format!("{key}{dot}{path}"), made, expected)
+    };
+    match (made, expected) {
+        (Json::Object(ours), Json::Object(theirs)) => {
+            ours.keys().chain(theirs.keys()).find_map(|key| match (ours.get(key), theirs.get(key)) {
+                (Some(ours), Some(theirs)) => Some(below(key, difference(ours, theirs)?)),
+                (ours, theirs) => Some((key.clone(), ours, theirs)),
+            })
+        }
+        (Json::Array(ours), Json::Array(theirs)) if ours.len() == theirs.len() => {
+            let mut pairs = ours.iter().zip(theirs).enumerate();
+            pairs.find_map(|(at, (ours, theirs))| Some(below(&format!("[{at}]"), difference(ours, theirs)?)))
+        }
+        _ => (made != expected).then(|| (String::new(), Some(made), Some(expected))),
+    }
 }

@@ -149,3 +149,236 @@ impl Intake {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::core::catalog::{Catalog, MappingFile, Mappings};
+    use crate::core::mapping_file;
+    use crate::core::message::DeliveryMode;
+    use crate::core::translate::{BridgeId, OriginUuid, Settings, UnknownEvents};
+    use crate::core::version::Version;
+
+    const RULES: &str = r#"
+- event: call_{action}
+  parameters: {action: [created, ended]}
+  source: test
+  modern: {routing_key: "calls.call.{action}"}
+- event: call_form_result
+  source: test
+  legacy: {listen: true}
+  modern: {routing_key: call_form_result}
+- event: user_status_update
+  source: test
+  legacy: {exchange: xivo-status-updates, routing_key: status, also: [{exchange: xivo-cti}]}
+  modern: {routing_key: status.user}
+- event: agent_status_update
+  source: test
+  legacy: {exchange: xivo-status-updates, routing_key: status}
+  modern: {routing_key: status.agent}
+- event: "{ami_event}"
+  parameters: {ami_event: capitalised}
+  source: test
+  legacy: {exchange: xivo-ami}
+  modern: {routing_key: "ami.{ami_event}"}
+"#;
+
+    const SITE: &str = "
+- event: door_opened
+  source: test
+  legacy: {exchange: building}
+  modern: {routing_key: building.door}
+";
+
+    fn translator(rules: &str, listen: Listen) -> Translator {
+        let rules = mapping_file::read(rules).unwrap().into_iter().map(Arc::new).collect();
+        let file = MappingFile { path: String::new(), text: String::new(), rules };
+        let settings = Settings {
+            bridge_id: BridgeId::parse("b1").unwrap(),
+            origin_uuid: OriginUuid::parse("u").unwrap(),
+            modern_exchange: "xivo".into(),
+            listen,
+            unknown_events: UnknownEvents::Pass,
+            max_hops: 8,
+            delivery_mode: DeliveryMode::Transient,
+            legacy_content_type: None,
+        };
+        Translator::new(Catalog::at(Version::new(19, 5), &Mappings { layers: vec![vec![file]] }), settings)
+    }
+
+    fn intake() -> Intake {
+        Intake {
+            prefix: "cti-bridge".into(),
+            queue_kind: QueueKind::Quorum,
+            modern_exchange_kind: ExchangeKind::Topic,
+            declare_modern_exchange: Declare::Active,
+        }
+    }
+
+    fn legacy_side(listen: Listen) -> Topology {
+        intake().legacy_side(&translator(RULES, listen))
+    }
+
+    fn also(names: &[&str]) -> Listen {
+        Listen::Also(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    /// The bindings of the bridge's own queue, as `exchange key`, sorted.
+    fn own(bindings: &[Binding]) -> Vec<String> {
+        let own = bindings.iter().filter(|binding| match &binding.destination {
+            Destination::Queue(name) => {
+                assert_eq!(name, "cti-bridge.legacy");
+                true
+            }
+            Destination::Exchange(_) => false,
+        });
+        let mut own: Vec<String> = own.map(|binding| format!("{} {}", binding.source, binding.key)).collect();
+        own.sort();
+        own
+    }
+
+    #[test]
+    fn the_historical_exchanges_are_there_whatever_is_listened_for() {
+        for listen in [also(&[]), Listen::All] {
+            let exchanges = legacy_side(listen).exchanges;
+            let exchanges: Vec<_> = exchanges.iter().map(|e| (e.name.as_ref(), e.kind, e.declare)).collect();
+            assert_eq!(
+                exchanges,
+                [
+                    ("xivo-cti", ExchangeKind::Direct, Declare::Active),
+                    ("xivo-ami", ExchangeKind::Topic, Declare::Active),
+                    ("xivo-status-updates", ExchangeKind::Direct, Declare::Active),
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn the_broker_itself_copies_ami_events_to_the_main_exchange() {
+        let bindings = legacy_side(also(&[])).bindings;
+        assert_eq!(
+            bindings[0],
+            Binding {
+                source: "xivo-ami".into(),
+                destination: Destination::Exchange("xivo-cti".into()),
+                key: "#".into()
+            }
+        );
+    }
+
+    #[test]
+    fn by_default_only_what_legacy_programs_published_is_bound() {
+        assert_eq!(own(&legacy_side(also(&[])).bindings), ["xivo-cti call_form_result"]);
+    }
+
+    #[test]
+    fn a_named_event_is_bound_at_all_its_addresses() {
+        assert_eq!(
+            own(&legacy_side(also(&["user_status_update", "call_ended"])).bindings),
+            [
+                "xivo-cti call_ended",
+                "xivo-cti call_form_result",
+                "xivo-cti user_status_update",
+                "xivo-status-updates status",
+            ]
+        );
+    }
+
+    #[test]
+    fn all_binds_every_name_and_ami_events_by_a_wildcard() {
+        let topology = legacy_side(Listen::All);
+        assert_eq!(
+            own(&topology.bindings),
+            [
+                "xivo-ami #",
+                "xivo-cti call_created",
+                "xivo-cti call_ended",
+                "xivo-cti call_form_result",
+                "xivo-cti user_status_update",
+                "xivo-status-updates status",
+            ]
+        );
+        assert_eq!(topology.obsolete_bindings, []);
+    }
+
+    #[test]
+    fn a_named_ami_event_is_bound_on_its_own_exchange() {
+        let topology = legacy_side(also(&["Newchannel", "Hangup", "no_such_event"]));
+        assert_eq!(
+            own(&topology.bindings),
+            ["xivo-ami Hangup", "xivo-ami Newchannel", "xivo-cti call_form_result"]
+        );
+    }
+
+    #[test]
+    fn what_an_earlier_configuration_may_have_bound_is_obsolete() {
+        assert_eq!(
+            own(&legacy_side(also(&["call_created"])).obsolete_bindings),
+            [
+                "xivo-ami #",
+                "xivo-cti call_ended",
+                "xivo-cti user_status_update",
+                "xivo-status-updates status"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_key_that_another_event_needs_is_not_obsolete() {
+        let topology = legacy_side(also(&["agent_status_update"]));
+        assert!(own(&topology.bindings).contains(&"xivo-status-updates status".to_owned()));
+        assert!(!own(&topology.obsolete_bindings).contains(&"xivo-status-updates status".to_owned()));
+    }
+
+    #[test]
+    fn an_exchange_of_the_site_is_looked_for_and_not_declared() {
+        let topology = intake().legacy_side(&translator(SITE, Listen::All));
+        let exchange = topology.exchanges.iter().find(|exchange| exchange.name == "building").unwrap();
+        assert_eq!(exchange.declare, Declare::Passive);
+        assert_eq!(own(&topology.bindings), ["building door_opened"]);
+    }
+
+    #[test]
+    fn each_side_has_its_intake_queue_and_the_quarantine() {
+        let translator = translator(RULES, also(&[]));
+        let queues = |topology: Topology| -> Vec<(String, QueueKind, bool)> {
+            let queues = topology.queues.into_iter();
+            queues.map(|queue| (queue.name, queue.kind, queue.single_active_consumer)).collect()
+        };
+        let intake = Intake { prefix: "site-a".into(), queue_kind: QueueKind::Classic, ..intake() };
+        let quarantine = ("site-a.quarantine".to_owned(), QueueKind::Classic, false);
+        assert_eq!(
+            queues(intake.legacy_side(&translator)),
+            [("site-a.legacy".to_owned(), QueueKind::Classic, true), quarantine.clone()]
+        );
+        assert_eq!(
+            queues(intake.modern_side(&translator)),
+            [("site-a.modern".to_owned(), QueueKind::Classic, true), quarantine]
+        );
+    }
+
+    #[test]
+    fn the_modern_side_takes_everything_from_either_kind_of_exchange() {
+        let translator = translator(RULES, also(&[]));
+        for (kind, key) in [(ExchangeKind::Topic, "#"), (ExchangeKind::Headers, "")] {
+            let intake =
+                Intake { modern_exchange_kind: kind, declare_modern_exchange: Declare::Passive, ..intake() };
+            let topology = intake.modern_side(&translator);
+            assert_eq!(
+                topology.bindings,
+                [Binding {
+                    source: "xivo".into(),
+                    destination: Destination::Queue("cti-bridge.modern".into()),
+                    key: key.into()
+                }]
+            );
+            assert_eq!(
+                topology.exchanges,
+                [Exchange { name: "xivo".into(), kind, declare: Declare::Passive }]
+            );
+            assert_eq!(topology.obsolete_bindings, []);
+        }
+    }
+}

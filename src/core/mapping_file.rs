@@ -3,13 +3,13 @@
 use serde_json::Value as Json;
 
 use super::diagnostic::{Diagnostic, Place, Problems, did_you_mean};
-use super::message::{MARK_HEADER, Reason};
+use super::message::{Reason, is_reserved_header};
 use super::reader::{Entries, flag, list, owned, text};
 use super::rule::{
     Address, DEFAULT_LEGACY_EXCHANGE, Example, FieldMapping, HeaderExample, HeaderTemplate, LegacyFace,
     Modern, ModernFace, Observed, ObservedAcl, Parameter, Rebuilt, Rule, RuleTest, Scalar, Values,
 };
-use super::template::{Template, TemplateError, Words};
+use super::template::{Placeholder, Template, TemplateError, Words};
 use super::version::{VersionError, VersionRange};
 use super::yaml::{self, Node, Value};
 
@@ -22,9 +22,8 @@ const CAPITALISED: &str = "capitalised";
 /// All the mistakes in it, from top to bottom. A text that is not YAML has one.
 pub fn read(text: &str) -> Result<Vec<Rule>, Vec<Diagnostic>> {
     let root = yaml::parse(text).map_err(|error| {
-        let help = error.message.contains("alias").then(|| "quote a text that begins with `*`".to_owned());
         let place = error.position.map(|position| Place::at(text, position));
-        vec![Diagnostic { message: error.message, place, rule: None, help }]
+        vec![Diagnostic { message: error.message, place, rule: None, help: error.help }]
     })?;
     let mut problems = Problems::default();
     let rules = match &root.value {
@@ -94,17 +93,19 @@ const RULE_KEYS: [&str; 11] = [
 ];
 
 fn rule(node: &Node, problems: &mut Problems) -> Option<Rule> {
-    problems.rule = None;
+    // Named at once, so that also a message about the keys says in which rule.
+    problems.rule = event_written(node);
     let known: Vec<&str> = RULE_KEYS.iter().copied().chain(["tests"]).collect();
     let entries = Entries::of(node, "a rule, beginning with `event:`", &known, problems)?;
     let event_node = entries.required("event", "every rule begins with the name of its event", problems)?;
     let event = template(event_node, "call_{action}", problems)?;
-    problems.rule = Some(event.to_string());
 
     let parameters = parameters(entries.get("parameters"), problems);
-    check_name(event_node, &event, &parameters, problems);
+    let all_are_parameters = check_name(event_node, &event, &parameters, problems, |placeholder| {
+        format!("list its values: `parameters: {{{}: [a, b]}}`", placeholder.name)
+    });
     for parameter in &parameters {
-        if !event.placeholders().any(|placeholder| placeholder.name == parameter.name) {
+        if all_are_parameters && !event.placeholders().any(|placeholder| placeholder.name == parameter.name) {
             let help = "every parameter is a part of the event's name".to_owned();
             problems.add(event_node, format!("no `{{{}}}` in the name of the event", parameter.name), help);
         }
@@ -138,6 +139,14 @@ fn rule(node: &Node, problems: &mut Problems) -> Option<Rule> {
     Some(rule)
 }
 
+fn event_written(rule: &Node) -> Option<String> {
+    let Value::Mapping(entries) = &rule.value else { return None };
+    entries.iter().find_map(|(key, value)| match (&key.value, &value.value) {
+        (Value::Text(key), Value::Text(event)) if key == "event" && !event.is_empty() => Some(event.clone()),
+        _ => None,
+    })
+}
+
 fn parameters(node: Option<&Node>, problems: &mut Problems) -> Vec<Parameter> {
     let Some(node) = node else { return Vec::new() };
     let Some(entries) = Entries::of(node, "parameters such as `{action: [created, ended]}`", &[], problems)
@@ -148,13 +157,27 @@ fn parameters(node: Option<&Node>, problems: &mut Problems) -> Vec<Parameter> {
     for (name, node) in entries.entries {
         let values = match &node.value {
             Value::Text(word) if word == CAPITALISED => Values::Capitalised,
-            Value::List(items) if !items.is_empty() => Values::Listed(
-                items.iter().filter_map(|item| text(item, "a value", problems)).map(str::to_owned).collect(),
-            ),
+            Value::List(items) if !items.is_empty() => {
+                let mut values: Vec<String> = Vec::new();
+                for item in items {
+                    match text(item, "a value", problems) {
+                        Some(value) if values.iter().any(|seen| seen == value) => {
+                            problems.add(
+                                item,
+                                format!("`{value}` is there twice"),
+                                "keep one of the two".to_owned(),
+                            );
+                        }
+                        Some(value) => values.push(value.to_owned()),
+                        None => {}
+                    }
+                }
+                Values::Listed(values)
+            }
             _ => {
                 let help = format!("list its values, `[created, ended]`, or write `{CAPITALISED}`");
                 problems.add(node, format!("`{name}` has no list of values"), help);
-                continue;
+                Values::Listed(Vec::new())
             }
         };
         parameters.push(Parameter { name: name.to_owned(), values });
@@ -163,18 +186,35 @@ fn parameters(node: Option<&Node>, problems: &mut Problems) -> Vec<Parameter> {
 }
 
 /// A name, and a legacy routing key, can be filled from parameters alone, in either direction.
-fn check_name(node: &Node, template: &Template, parameters: &[Parameter], problems: &mut Problems) {
+/// Says whether all placeholders are parameters.
+fn check_name(
+    node: &Node,
+    template: &Template,
+    parameters: &[Parameter],
+    problems: &mut Problems,
+    otherwise: impl Fn(&Placeholder) -> String,
+) -> bool {
+    let mut all_are_parameters = true;
     for placeholder in template.placeholders() {
         if !parameters.iter().any(|parameter| parameter.name == placeholder.name) {
             let names = parameters.iter().map(|parameter| parameter.name.as_str());
-            let help = did_you_mean(&placeholder.name, names).unwrap_or_else(|| {
-                format!("list its values: `parameters: {{{}: [a, b]}}`", placeholder.name)
-            });
+            let help = did_you_mean(&placeholder.name, names).unwrap_or_else(|| otherwise(placeholder));
             problems.add(node, format!("nothing fills `{{{placeholder}}}`: it is no parameter"), help);
+            all_are_parameters = false;
         } else if placeholder.index.is_some() || placeholder.words == Words::Several {
             let help = format!("write `{{{}}}`", placeholder.name);
             problems.add(node, format!("`{{{placeholder}}}` stands for one word here"), help);
         }
+    }
+    all_are_parameters
+}
+
+/// What to do about a placeholder that cannot stand in a legacy routing key or a modern name.
+fn only_parameters(parameters: &[Parameter]) -> String {
+    let names: Vec<String> = parameters.iter().map(|parameter| format!("`{{{}}}`", parameter.name)).collect();
+    match names.as_slice() {
+        [] => "write it without placeholders: this event has no parameters".to_owned(),
+        _ => format!("only parameters can stand here: {}", names.join(", ")),
     }
 }
 
@@ -198,7 +238,7 @@ fn legacy(
         let exchange = owned(entries.get("exchange"), "the name of an exchange", problems);
         let routing_key = entries.get("routing_key").and_then(|node| {
             let key = template(node, "status.user", problems)?;
-            check_name(node, &key, parameters, problems);
+            check_name(node, &key, parameters, problems, |_| only_parameters(parameters));
             Some(key)
         });
         face.addresses.push(Address {
@@ -237,15 +277,21 @@ fn modern(
         });
         return owned(reason, "a sentence", problems).map(|reason| Modern::None { reason });
     }
-    if let Some(reason) = reason {
-        problems.add(reason, "a `reason` without `modern: none`", "move it to `note`".to_owned());
+    if reason.is_some() {
+        let key = entries.key("reason");
+        problems.add(key, "a `reason` without `modern: none`", "move it to `note`".to_owned());
     }
     let known = ["name", "routing_key", "required_acl", "headers", "data"];
-    let face = Entries::of(node, "the modern face or `none`", &known, problems)?;
+    let face = Entries::of(
+        node,
+        "the modern face, such as `{routing_key: calls.call.created}`, or `none`",
+        &known,
+        problems,
+    )?;
     let name = match face.get("name") {
         Some(node) => {
             let name = template(node, "chatd_presence_updated", problems)?;
-            check_name(node, &name, parameters, problems);
+            check_name(node, &name, parameters, problems, |_| only_parameters(parameters));
             for parameter in parameters {
                 if !name.placeholders().any(|placeholder| placeholder.name == parameter.name) {
                     let help = format!(
@@ -266,8 +312,10 @@ fn modern(
     let key_node =
         face.required("routing_key", "write the key that the event has on the topic exchange", problems)?;
     let routing_key = template(key_node, "calls.call.{action}", problems)?;
+    check_words(key_node, &routing_key, problems);
     if routing_key.placeholders().any(|placeholder| placeholder.name == "routing_key") {
-        problems.add(key_node, "nothing fills `{routing_key}` inside the routing key", None);
+        let help = "`{routing_key}` is for `required_acl`; write the key itself".to_owned();
+        problems.add(key_node, "nothing fills `{routing_key}` inside the routing key", help);
     }
     let whole_key = |template: &Template| {
         template.substitute(|name| (name == "routing_key").then(|| routing_key.clone()))
@@ -281,6 +329,19 @@ fn modern(
     Some(Modern::Face(Box::new(ModernFace { name, routing_key, required_acl, headers, data })))
 }
 
+/// What a rule itself writes into a routing key is held to the same as what comes from a message.
+fn check_words(node: &Node, routing_key: &Template, problems: &mut Problems) {
+    let written = routing_key.to_string();
+    if let Some(wildcard) = written.chars().find(|c| matches!(c, '#' | '*')) {
+        let help = "wildcards are for binding keys; a routing key names one event".to_owned();
+        problems.add(node, format!("`{wildcard}` in a routing key"), help);
+    }
+    if written.split('.').any(str::is_empty) {
+        let help = "a routing key has words between its dots; quote a text that holds ` #`".to_owned();
+        problems.add(node, "an empty word in a routing key", help);
+    }
+}
+
 fn headers(node: &Node, problems: &mut Problems) -> Vec<(Template, HeaderTemplate)> {
     let Some(entries) =
         Entries::of(node, "headers such as `{\"user_uuid:{user_uuid}\": true}`", &[], problems)
@@ -288,25 +349,27 @@ fn headers(node: &Node, problems: &mut Problems) -> Vec<(Template, HeaderTemplat
         return Vec::new();
     };
     let mut headers = Vec::new();
-    for (name, node) in entries.entries {
-        let reserved = ["name", "origin_uuid", "required_acl", MARK_HEADER].contains(&name);
-        if reserved
-            || name.eq_ignore_ascii_case("cc")
-            || name.eq_ignore_ascii_case("bcc")
-            || name.starts_with("x-")
-        {
+    for &(name, node) in &entries.entries {
+        if is_reserved_header(name) {
             let help = "the bridge writes `name`, `origin_uuid`, `required_acl` and its mark; `CC`, `BCC` and `x-…` \
                         belong to the broker";
-            problems.add(node, format!("a rule cannot set the header `{name}`"), help.to_owned());
+            let message = format!("a rule cannot set the header `{name}`");
+            problems.add(entries.key(name), message, help.to_owned());
             continue;
         }
         let key = match Template::parse(name) {
             Ok(key) => key,
             Err(error) => {
-                problems.add(node, error.to_string(), None);
+                let help = "write a header such as `user_uuid:{user_uuid}`".to_owned();
+                problems.add(entries.key(name), error.to_string(), help);
                 continue;
             }
         };
+        if name.starts_with('{') {
+            let help = "begin it with a text, such as `user_uuid:{user_uuid}`".to_owned();
+            problems.add(entries.key(name), "a message cannot choose a header", help);
+            continue;
+        }
         match &node.value {
             Value::Bool(flag) => headers.push((key, HeaderTemplate::Flag(*flag))),
             _ => headers.extend(
@@ -322,10 +385,14 @@ fn data(node: &Node, parameters: &[Parameter], problems: &mut Problems) -> Vec<F
         return Vec::new();
     };
     let mut fields: Vec<FieldMapping> = Vec::new();
-    for (modern, node) in entries.entries {
+    for &(modern, node) in &entries.entries {
         if parameters.iter().any(|parameter| parameter.name == modern) {
             let help = "a placeholder of this name would have two meanings: rename the parameter";
-            problems.add(node, format!("`{modern}` is a parameter and a field"), help.to_owned());
+            problems.add(
+                entries.key(modern),
+                format!("`{modern}` is a parameter and a field"),
+                help.to_owned(),
+            );
         }
         let (legacy, values) = match &node.value {
             Value::Mapping(_) => {
@@ -352,7 +419,11 @@ fn values(node: &Node, problems: &mut Problems) -> Vec<(Scalar, Scalar)> {
     let mut pairs = Vec::new();
     match &node.value {
         Value::Mapping(entries) => {
-            for (legacy, modern) in entries {
+            for (at, (legacy, modern)) in entries.iter().enumerate() {
+                if entries[..at].iter().any(|(seen, _)| seen.value == legacy.value) {
+                    let help = "keep one of the two, or write pairs: `[[busy, talking], [busy, ringing]]`";
+                    problems.add(legacy, "this legacy value is there twice", help.to_owned());
+                }
                 pairs.extend(
                     scalar(legacy, problems).zip(scalar(modern, problems)).map(|pair| (pair, modern)),
                 );
@@ -360,7 +431,11 @@ fn values(node: &Node, problems: &mut Problems) -> Vec<(Scalar, Scalar)> {
         }
         _ => {
             for pair in list(node, "pairs of legacy and modern value", problems) {
-                match list(pair, "a pair `[legacy, modern]`", problems) {
+                let ends = match &pair.value {
+                    Value::List(ends) => ends.as_slice(),
+                    _ => &[],
+                };
+                match ends {
                     [legacy, modern] => pairs.extend(
                         scalar(legacy, problems).zip(scalar(modern, problems)).map(|pair| (pair, modern)),
                     ),
@@ -444,7 +519,8 @@ fn observation(node: &Node, modern: Option<&Modern>, problems: &mut Problems) ->
 fn test(node: &Node, problems: &mut Problems) -> Option<RuleTest> {
     let known = ["legacy", "modern", "routing_key", "headers", "rebuilt", "refused"];
     let entries = Entries::of(node, "an example", &known, problems)?;
-    let (legacy, modern) = (entries.get("legacy").map(json), entries.get("modern").map(json));
+    let (legacy, modern) = (entries.get("legacy"), entries.get("modern"));
+    let [legacy, modern] = [legacy, modern].map(|event| event.map(|event| json(event, problems)));
     let example = match (legacy, modern, entries.get("rebuilt"), entries.get("refused")) {
         (Some(legacy), Some(modern), None, None) => {
             let key = entries.required("routing_key", "write the routing key of the modern event", problems);
@@ -457,7 +533,7 @@ fn test(node: &Node, problems: &mut Problems) -> Option<RuleTest> {
         }
         (None, Some(modern), Some(rebuilt), None) => {
             let rebuilt = list(rebuilt, "a list of legacy events", problems);
-            Example::Rebuilt { modern, rebuilt: rebuilt.iter().map(json).collect() }
+            Example::Rebuilt { modern, rebuilt: rebuilt.iter().map(|event| json(event, problems)).collect() }
         }
         (Some(legacy), None, None, Some(refused)) => {
             let code = text(refused, "a reason such as `removed_event`", problems)?;
@@ -497,20 +573,28 @@ fn header_examples(node: Option<&Node>, problems: &mut Problems) -> Vec<(String,
 }
 
 /// The node as JSON. Keys that are no texts are written as JSON writes their values.
-fn json(node: &Node) -> Json {
+fn json(node: &Node, problems: &mut Problems) -> Json {
     match &node.value {
         Value::Null => Json::Null,
         Value::Bool(flag) => Json::Bool(*flag),
         Value::Integer(number) => Json::from(*number),
         Value::Float(number) => Json::from(*number),
         Value::Text(text) => Json::from(text.as_str()),
-        Value::List(items) => Json::Array(items.iter().map(json).collect()),
+        Value::List(items) => Json::Array(items.iter().map(|item| json(item, problems)).collect()),
         Value::Mapping(entries) => {
-            let key = |node: &Node| match &node.value {
-                Value::Text(text) => text.clone(),
-                _ => json(node).to_string(),
-            };
-            Json::Object(entries.iter().map(|(name, value)| (key(name), json(value))).collect())
+            let mut object = serde_json::Map::new();
+            for (key, value) in entries {
+                let name = match &key.value {
+                    Value::Text(text) => text.clone(),
+                    _ => json(key, problems).to_string(),
+                };
+                let value = json(value, problems);
+                if object.contains_key(&name) {
+                    problems.add(key, format!("`{name}` is there twice"), "keep one of the two".to_owned());
+                }
+                object.insert(name, value);
+            }
+            Json::Object(object)
         }
     }
 }

@@ -12,6 +12,15 @@ use std::borrow::Cow;
 /// Not an `x-` header: those belong to the broker (RabbitMQ 3.13 and newer treat them apart).
 pub const MARK_HEADER: &str = "cti-bridge";
 
+/// Whether a header of this name is written by the bridge itself or has a meaning for the broker, so that
+/// neither a rule nor a message may set it.
+#[must_use]
+pub fn is_reserved_header(name: &str) -> bool {
+    ["name", "origin_uuid", "required_acl", MARK_HEADER].contains(&name)
+        || ["cc", "bcc"].iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
+        || name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"))
+}
+
 /// A message as it came from an intake queue or from a file.
 #[derive(Debug, Clone, Copy)]
 pub struct Received<'m> {

@@ -21,7 +21,7 @@ impl<'n> Entries<'n> {
         let mut entries: Vec<(&str, &Node)> = Vec::with_capacity(pairs.len());
         for (key, value) in pairs {
             let Value::Text(name) = &key.value else {
-                problems.expected(key, "a key");
+                problems.expected_text(key, "a key");
                 continue;
             };
             if entries.iter().any(|(seen, _)| seen == name) {
@@ -43,6 +43,14 @@ impl<'n> Entries<'n> {
         self.entries.iter().find(|(key, _)| *key == name).map(|(_, node)| *node)
     }
 
+    /// The node of a key itself, for messages about the key; the whole mapping where there is no such key.
+    #[must_use]
+    pub fn key(&self, name: &str) -> &'n Node {
+        let Value::Mapping(pairs) = &self.node.value else { return self.node };
+        let is_it = |key: &Node| matches!(&key.value, Value::Text(text) if text == name);
+        pairs.iter().find(|(key, _)| is_it(key)).map_or(self.node, |(key, _)| key)
+    }
+
     /// The value of a key; notes that it is missing if it is.
     pub fn required(&self, name: &str, help: &str, problems: &mut Problems) -> Option<&'n Node> {
         let found = self.get(name);
@@ -62,7 +70,7 @@ pub fn text<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> Option<&
             None
         }
         _ => {
-            problems.expected(node, what);
+            problems.expected_text(node, what);
             None
         }
     }
@@ -79,7 +87,7 @@ pub fn flag(node: Option<&Node>, problems: &mut Problems) -> bool {
         None => false,
         Some((Value::Bool(flag), _)) => *flag,
         Some((_, node)) => {
-            problems.add(node, "expected `true` or `false`", None);
+            problems.expected(node, "`true` or `false`");
             false
         }
     }

@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 use super::catalog::{Catalog, Entry, Found};
 use super::envelope::{Envelope, Fields, elements_of, json_text, push_ascii, text_of};
 use super::message::{
-    DeliveryMode, HeaderValue, MARK_HEADER, Mark, Outcome, Properties, Publication, Reason, Received, Refusal,
+    DeliveryMode, HeaderValue, MARK_HEADER, Mark, Outcome, Properties, Publication, Reason, Received,
+    Refusal, is_reserved_header,
 };
 use super::rule::{
     DEFAULT_LEGACY_EXCHANGE, FieldMapping, HeaderTemplate, Modern, ModernFace, Rebuilt, Scalar,
@@ -358,6 +359,9 @@ impl Translator {
         for (key, value) in &face.headers {
             let key = key.render(|placeholder| values.word(placeholder))?;
             limit(&key, MAX_KEY_BYTES, "a header's name")?;
+            if is_reserved_header(&key) || headers.iter().any(|(seen, _)| *seen == key) {
+                return Err((Reason::UnsafeValue, "a value would make a header of another meaning".into()));
+            }
             let value = match value {
                 HeaderTemplate::Flag(flag) => HeaderValue::Flag(*flag),
                 HeaderTemplate::Text(value) => text(value.render(|placeholder| values.word(placeholder))?),
@@ -608,3 +612,6 @@ fn legacy_body(name: &str, data: &str) -> Vec<u8> {
     body.push(b'}');
     body
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,10 +64,12 @@ pub struct Position {
 /// A text that is not YAML.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyntaxError {
-    /// What the parser says.
+    /// What is wrong.
     pub message: String,
     /// Where, if the parser says so.
     pub position: Option<Position>,
+    /// What to do, where that can be told.
+    pub help: Option<String>,
 }
 
 /// Reads a document.
@@ -75,13 +77,68 @@ pub struct SyntaxError {
 /// # Errors
 /// When the text is not YAML, holds more than one document, or uses tags.
 pub fn parse(text: &str) -> Result<Node, SyntaxError> {
-    read(text, None).map_err(|error| {
-        let position = error.location().map(position);
-        // The parser repeats the position in its sentence.
-        let sentence = error.to_string();
-        let message = sentence.split(" at line ").next().unwrap_or(&sentence).to_owned();
-        SyntaxError { message, position }
-    })
+    read(text, None).map_err(|error| explained(text, &error))
+}
+
+/// The parser's complaint in the words of the author of the file.
+fn explained(text: &str, error: &serde_yaml::Error) -> SyntaxError {
+    let position = error.location().map(position).or_else(|| second_document(text));
+    // It repeats the position in its sentence, and often adds where that began which it was reading.
+    let sentence = error.to_string();
+    let (problem, rest) = sentence.split_once(" at line ").unwrap_or((&sentence, ""));
+    let begun_at = |what: &str| {
+        let (_, place) = rest.split_once(what)?.1.split_once(" at line ")?;
+        place.split_once(" column ").map(|(line, column)| format!("line {line}, column {column}"))
+    };
+    let line = position.and_then(|at| text.lines().nth(at.line.saturating_sub(1))).unwrap_or_default();
+    let column = position.map_or(0, |at| at.column.saturating_sub(1));
+    let here = line.chars().nth(column);
+    let before = column.checked_sub(1).and_then(|column| line.chars().nth(column));
+    let quote = |c: char| Some(format!("quote a text that begins with `{c}`"));
+    let (message, help) = match (problem, here) {
+        ("found character that cannot start any token", Some('\t')) => {
+            ("a tabulator cannot indent YAML", Some("use spaces".to_owned()))
+        }
+        ("found character that cannot start any token", Some(c)) => {
+            ("no text can begin like this unquoted", quote(c))
+        }
+        ("did not find expected alphabetic or numeric character", _) => match before {
+            Some(c @ ('*' | '&')) => ("no text can begin like this unquoted", quote(c)),
+            _ => (problem, None),
+        },
+        ("unknown anchor", _) => ("this refers to nothing", quote('*')),
+        ("mapping values are not allowed in this context", _) => {
+            ("a colon in the wrong place", Some("quote a text that holds `: `".to_owned()))
+        }
+        _ if problem.contains("invalid type: enum") => ("tags mean nothing here", quote('!')),
+        _ if problem.contains("more than one document") => {
+            ("more than one document", Some("leave out the line `---`, or make two files".to_owned()))
+        }
+        _ if before == Some('}') => ("text behind a `}`", quote('{')),
+        ("found unexpected end of stream", _) => {
+            let quoted = begun_at("while scanning a quoted scalar");
+            (problem, quoted.map(|place| format!("close the quotes that are open since {place}")))
+        }
+        _ => {
+            let opened = [("while parsing a flow mapping", '{'), ("while parsing a flow sequence", '[')];
+            let open = opened.iter().find_map(|(what, c)| Some((c, begun_at(what)?)));
+            let indented = problem == "did not find expected key" || problem.contains("'-' indicator");
+            let help = match open {
+                Some((c, place)) => Some(format!("close the `{c}` that is open since {place}")),
+                None if indented => Some("indent the keys of one mapping alike".to_owned()),
+                None => None,
+            };
+            (problem, help)
+        }
+    };
+    SyntaxError { message: message.to_owned(), position, help }
+}
+
+/// Where the text begins a second document.
+fn second_document(text: &str) -> Option<Position> {
+    let is_content = |line: &str| !line.trim().is_empty() && !line.starts_with(['#', '%']);
+    let mut lines = text.lines().enumerate().filter(|(_, line)| is_content(line)).skip(1);
+    lines.find(|(_, line)| line.starts_with("---")).map(|(at, _)| Position { line: at + 1, column: 1 })
 }
 
 /// Where a node of this document stands.
@@ -135,6 +192,11 @@ impl<'de> Visitor<'de> for Reader<'_> {
         self.leaf(Value::Null)
     }
 
+    // What the parser says of a text without any document: an empty one, or comments alone.
+    fn visit_none<E: de::Error>(self) -> Result<Node, E> {
+        self.leaf(Value::Null)
+    }
+
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<Node, E> {
         self.leaf(Value::Bool(value))
     }
@@ -145,6 +207,15 @@ impl<'de> Visitor<'de> for Reader<'_> {
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Node, E> {
         self.leaf(i64::try_from(value).map_or(Value::Float(value as f64), Value::Integer))
+    }
+
+    // Without these, the parser would refuse the number and repeat it in its message, secret or not.
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Node, E> {
+        self.leaf(Value::Float(value as f64))
+    }
+
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Node, E> {
+        self.leaf(Value::Float(value as f64))
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node, E> {
@@ -237,6 +308,36 @@ mod tests {
         let error = parse("- a: b\n- c: [d\n- e: f\n").unwrap_err();
         assert!(error.position.is_some(), "{error:?}");
         assert!(!error.message.contains(" at line "), "{error:?}");
+    }
+
+    #[test]
+    fn a_text_without_anything_is_nothing() {
+        for text in ["", "\n", "# a comment\n", "---\n", "~"] {
+            assert_eq!(parse(text).map(|root| root.value), Ok(Value::Null), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn complaints_are_in_the_words_of_the_author() {
+        let told = |text: &str| {
+            let error = parse(text).unwrap_err();
+            (error.message, error.help.unwrap_or_default(), error.position.map(|p| (p.line, p.column)))
+        };
+        assert_eq!(
+            told("a:\n\tb: 1\n"),
+            ("a tabulator cannot indent YAML".into(), "use spaces".into(), Some((2, 1)))
+        );
+        assert_eq!(told("a: *b\n").1, "quote a text that begins with `*`");
+        assert_eq!(told("a: !b c\n").0, "tags mean nothing here");
+        assert_eq!(told("# one\n---\na\n---\nb\n").2, Some((4, 1)));
+        assert_eq!(told("a: 'b\n").1, "close the quotes that are open since line 1, column 4");
+    }
+
+    #[test]
+    fn a_number_of_any_size_is_a_number() {
+        let text = "[18446744073709551616, -18446744073709551616, 9223372036854775808]";
+        let Value::List(items) = parse(text).unwrap().value else { panic!("a list") };
+        assert!(items.iter().all(|item| matches!(item.value, Value::Float(_))), "{items:?}");
     }
 
     #[test]

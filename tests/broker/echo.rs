@@ -1,0 +1,130 @@
+//! What the bridge sent does not come back through it, and bridges side by side do not play ping-pong.
+
+use serde_json::{Value, json};
+
+use super::harness::{ORIGIN, Tap, World, json_of, mark};
+
+async fn came(tap: &mut Tap) -> (Value, Option<String>) {
+    let delivery = tap.next().await;
+    (json_of(&delivery)["data"].clone(), mark(&delivery))
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn an_event_comes_out_once_and_never_back() {
+    let world = World::new().await;
+    let mut bridge = world.bridge().args(["--legacy-event", "all", "--status-interval", "1"]).start().await;
+    let mut cti = world.client.tap(&[("xivo-cti", "call_held"), ("xivo-cti", "call_form_result")]).await;
+    let mut xivo = world.client.tap(&[("xivo", "#")]).await;
+    let held = |number: u32| json!({"name": "call_held", "data": number}).to_string();
+    let own = Some(ORIGIN.to_owned());
+
+    // Each queue is worked through in order, so what comes later proves that nothing came before.
+    world.client.publish("xivo", "calls.hold.created", held(1)).await;
+    assert_eq!(came(&mut cti).await, (json!(1), own.clone()));
+    world.client.publish_legacy(&json!({"name": "call_form_result", "data": 2})).await;
+    assert_eq!(came(&mut xivo).await, (json!(1), None));
+    assert_eq!(came(&mut xivo).await, (json!(2), own.clone()));
+    world.client.publish("xivo", "calls.hold.created", held(3)).await;
+    assert_eq!(came(&mut cti).await, (json!(2), None));
+    assert_eq!(came(&mut cti).await, (json!(3), own.clone()));
+    // And the other way with the same event.
+    world.client.publish_legacy(&json!({"name": "call_held", "data": 4})).await;
+    assert_eq!(came(&mut xivo).await, (json!(3), None));
+    assert_eq!(came(&mut xivo).await, (json!(4), own.clone()));
+    assert_eq!(came(&mut cti).await, (json!(4), None));
+
+    // 1 and 3 came back in on one side, 2 and 4 on the other.
+    bridge.counts("to_legacy", &[("received", 4), ("echoes", 2), ("acked", 4)]).await;
+    bridge.counts("to_modern", &[("received", 4), ("echoes", 2), ("acked", 4)]).await;
+    let (to_legacy, to_modern) = bridge.stop().await;
+    for counts in [to_legacy, to_modern] {
+        assert_eq!((&counts["published"], &counts["received"]), (&json!(2), &json!(4)));
+    }
+    world.client.publish("xivo-cti", "call_held", "the end").await;
+    assert_eq!(cti.next().await.data, b"the end");
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn two_bridges_with_two_ids_on_one_broker_do_not_loop() {
+    let world = World::new().await;
+    let start = async |id: &str| {
+        let config = format!("bridge_id: {id}\nqueue_prefix: bridge-{id}\nlegacy: {{events: all}}\n");
+        world.bridge().config(&config).args(["--status-interval", "1"]).start().await
+    };
+    let (mut a, mut b) = (start("a").await, start("b").await);
+    let mut cti = world.client.tap(&[("xivo-cti", "call_held")]).await;
+    let mut xivo = world.client.tap(&[("xivo", "#")]).await;
+
+    world
+        .client
+        .publish("xivo", "calls.hold.created", json!({"name": "call_held", "data": 1}).to_string())
+        .await;
+    // Each bridges it once, and each bridges the copy of the other back once; then both know them all.
+    for bridge in [&a, &b] {
+        bridge.counts("to_legacy", &[("received", 3), ("echoes", 2), ("acked", 3)]).await;
+        bridge.counts("to_modern", &[("received", 2), ("echoes", 1), ("acked", 2)]).await;
+    }
+    let mut marks = Vec::new();
+    for _ in 0..2 {
+        marks.push(came(&mut cti).await.1.unwrap());
+    }
+    marks.sort();
+    assert_eq!(marks, ["a", "b"]);
+    assert_eq!(came(&mut xivo).await.1, None);
+    let mut marks = Vec::new();
+    for _ in 0..2 {
+        marks.push(came(&mut xivo).await.1.unwrap());
+    }
+    marks.sort();
+    assert_eq!(marks, ["a,b", "b,a"]);
+    // Everything published was counted above, so with these totals nothing is under way any more.
+    for bridge in [&mut a, &mut b] {
+        let (to_legacy, to_modern) = bridge.stop().await;
+        assert_eq!((&to_legacy["published"], &to_modern["published"]), (&json!(1), &json!(1)));
+        assert_eq!((&to_legacy["received"], &to_modern["received"]), (&json!(3), &json!(2)));
+    }
+    for queue in ["bridge-a.legacy", "bridge-a.modern", "bridge-b.legacy", "bridge-b.modern"] {
+        assert_eq!(world.client.depth(queue).await, 0, "{queue}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn an_event_that_passed_too_many_bridges_goes_no_further() {
+    let world = World::new().await;
+    let start = async |id: &str| {
+        let config =
+            format!("bridge_id: {id}\nqueue_prefix: bridge-{id}\nmax_hops: 1\nlegacy: {{events: all}}\n");
+        world.bridge().config(&config).args(["--status-interval", "1"]).start().await
+    };
+    let ids = ["a", "b", "c"];
+    let mut bridges = Vec::new();
+    for id in ids {
+        bridges.push(start(id).await);
+    }
+    world
+        .client
+        .publish("xivo", "calls.hold.created", json!({"name": "call_held", "data": 1}).to_string())
+        .await;
+    for bridge in &bridges {
+        // Three copies of one hop on the legacy side, of which one is its own; six of two hops on the modern
+        // side, of which four hold its own id and two are one hop too many.
+        bridge.counts("to_modern", &[("received", 3), ("echoes", 1), ("published", 2), ("acked", 3)]).await;
+        bridge.counts("to_legacy", &[("received", 7), ("echoes", 4), ("quarantined", 2), ("acked", 7)]).await;
+    }
+    for (id, bridge) in ids.iter().zip(&mut bridges) {
+        let (to_legacy, to_modern) = bridge.stop().await;
+        assert_eq!((&to_legacy["received"], &to_modern["received"]), (&json!(7), &json!(3)));
+        let mut quarantine = world.client.tap_queue(&format!("bridge-{id}.quarantine")).await;
+        for _ in 0..2 {
+            let refused = quarantine.next().await;
+            let headers = refused.properties.headers().clone().unwrap();
+            let reason = headers.inner().get("cti-bridge-reason").and_then(super::harness::text);
+            assert_eq!(reason.as_deref(), Some("too_many_hops"));
+            // In quarantine it is no bridged event any more.
+            assert_eq!(mark(&refused), None);
+        }
+    }
+}

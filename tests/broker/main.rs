@@ -1,0 +1,19 @@
+//! The bridge as users run it, beside a real RabbitMQ: `scripts/with-broker cargo test --test broker -- --include-ignored`.
+//!
+//! Every test has a vhost of its own. Nothing sleeps for luck: all waiting is for a condition, with an upper limit.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod care;
+mod clients;
+mod documented;
+mod echo;
+mod events;
+mod harness;
+mod hostile;
+mod load;
+mod order;
+mod reporting;
+mod restart;
+mod start;
+mod stopping;

@@ -1,0 +1,119 @@
+//! What operators and service managers are told.
+
+use std::os::unix::net::UnixDatagram;
+
+use serde_json::{Value, json};
+
+use super::harness::{World, eventually, rabbitmqctl};
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn ready_is_said_once_and_counts_regularly_and_at_the_end() {
+    let world = World::new().await;
+    let mut bridge = world.bridge().args(["--status-interval", "1"]).start().await;
+    let ready = bridge.said("ready").remove(0);
+    assert_eq!(
+        (&ready["legacy_queue"], &ready["modern_queue"]),
+        (&json!("cti-bridge.legacy"), &json!("cti-bridge.modern"))
+    );
+    let mut tap = world.client.tap(&[("xivo-cti", "call_held")]).await;
+    let held = json!({"name": "call_held", "data": {}}).to_string();
+    for _ in 0..3 {
+        world.client.publish("xivo", "calls.hold.created", &held).await;
+        tap.next().await;
+    }
+    world.client.publish("xivo", "a", json!({"name": "nobody_listens"}).to_string()).await;
+    world.client.publish("xivo", "a", "{").await;
+    world.client.publish("xivo-cti", "call_form_result", "[]").await;
+    world.client.publish_legacy(&json!({"name": "call_form_result", "data": {}})).await;
+
+    // The own copy of call_form_result comes back in from xivo.
+    let to_legacy = [
+        ("received", 6),
+        ("published", 4),
+        ("unroutable", 1),
+        ("quarantined", 1),
+        ("echoes", 1),
+        ("acked", 6),
+    ];
+    let to_modern = [("received", 2), ("published", 1), ("quarantined", 1), ("echoes", 0), ("acked", 2)];
+    bridge.counts("to_legacy", &to_legacy).await;
+    bridge.counts("to_modern", &to_modern).await;
+    let (final_legacy, final_modern) = bridge.stop().await;
+    for (found, expected) in [(final_legacy, &to_legacy[..]), (final_modern, &to_modern[..])] {
+        for (name, figure) in expected {
+            assert_eq!(found[*name], *figure, "{name}: {found}");
+        }
+        assert_eq!(
+            (&found["sessions"], &found["dropped"], &found["redelivered"]),
+            (&json!(1), &json!(0), &json!(0))
+        );
+    }
+    assert_eq!(bridge.said("ready").len(), 1);
+    assert_eq!(bridge.said("stopped").len(), 2);
+    for line in bridge.output().lines() {
+        let line: Value = serde_json::from_str(line).expect("a log line that is no JSON");
+        for key in ["timestamp", "level", "target", "fields"] {
+            assert!(line.get(key).is_some(), "{line}");
+        }
+    }
+    // Names of events and bodies are the business of the bus, not of the log.
+    assert!(!bridge.output().contains("nobody_listens"));
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn a_status_is_said_without_traffic_too() {
+    let world = World::new().await;
+    let mut bridge = world.bridge().args(["--status-interval", "1"]).start().await;
+    eventually("two rounds", async || (bridge.said("status").len() >= 4).then_some(())).await;
+    bridge.counts("to_modern", &[("received", 0), ("published", 0)]).await;
+    bridge.stop().await;
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn the_service_manager_is_told_when_the_bridge_is_ready_and_when_it_stops() {
+    let world = World::new().await;
+    let path = world.directory().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let mut told = Vec::new();
+    let mut hear = async |what: &str| {
+        eventually(what, async || {
+            let mut buffer = [0; 1024];
+            while let Ok(length) = socket.recv(&mut buffer) {
+                let text = std::str::from_utf8(&buffer[..length]).unwrap();
+                told.extend(text.lines().map(str::to_owned));
+            }
+            told.iter().any(|line| line == what).then_some(())
+        })
+        .await;
+        told.clone()
+    };
+    let mut bridge = world.bridge().env("NOTIFY_SOCKET", &path).start().await;
+    assert_eq!(hear("READY=1").await, ["READY=1"]);
+    bridge.stop().await;
+    assert_eq!(hear("STOPPING=1").await, ["READY=1", "STOPPING=1"]);
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn an_idle_bridge_has_two_connections_with_names_and_a_deleted_queue_is_made_again() {
+    let world = World::new().await;
+    let mut bridge = world.bridge().start().await;
+    let listed = rabbitmqctl(&["list_connections", "vhost", "client_properties"]);
+    let own: Vec<&str> =
+        listed.lines().filter(|line| line.starts_with(&format!("{}\t", world.vhost))).collect();
+    for name in ["cti-bridge consume", "cti-bridge publish"] {
+        assert_eq!(own.iter().filter(|line| line.contains(name)).count(), 1, "{own:?}");
+    }
+    world.client.channel.queue_delete("cti-bridge.modern".into(), Default::default()).await.unwrap();
+    bridge.says("consuming again").await;
+    let mut tap = world.client.tap(&[("xivo-cti", "call_held")]).await;
+    let held = json!({"name": "call_held", "data": {}});
+    world.client.publish("xivo", "calls.hold.created", held.to_string()).await;
+    assert_eq!(tap.event().await, held);
+    assert_eq!(bridge.said("ready").len(), 1);
+    bridge.stop().await;
+}

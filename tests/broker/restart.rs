@@ -1,0 +1,113 @@
+//! The broker goes away and comes back.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::harness::{Client, World, eventually, rabbitmqctl_meanwhile};
+use super::load::{Came, Feeder, TO_LEGACY, TO_MODERN, Way, only_echoes_are_left};
+
+/// As many duplicates there may be in each direction after a fault, and no more.
+const PREFETCH: u32 = 64;
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn a_broker_restart_under_load_loses_nothing_and_doubles_little() {
+    let world = World::alone().await;
+    let mut bridge = world.bridge().args(["--prefetch-count", "64"]).start().await;
+    let ways = [TO_LEGACY, TO_MODERN];
+    for way in ways {
+        way.collect(&world).await;
+    }
+    let feeders = ways.map(|way| Feeder::start(world.url(), way));
+    for feeder in &feeders {
+        feeder.goes_on_for(500).await;
+    }
+    rabbitmqctl_meanwhile(&["stop_app"]).await;
+    rabbitmqctl_meanwhile(&["start_app"]).await;
+    let began = Instant::now();
+    bridge.says("consuming again").await;
+    assert!(began.elapsed() < Duration::from_secs(15), "resumed after {:?}", began.elapsed());
+    for feeder in &feeders {
+        feeder.goes_on_for(500).await;
+    }
+    examine(&world, &mut bridge, ways, feeders, PREFETCH).await;
+    assert_eq!(bridge.said("ready").len(), 1);
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn connections_closed_under_load_lose_nothing_and_double_little() {
+    let world = World::new().await;
+    let mut bridge = world.bridge().args(["--prefetch-count", "64"]).start().await;
+    let ways = [TO_LEGACY, TO_MODERN];
+    for way in ways {
+        way.collect(&world).await;
+    }
+    let feeders = ways.map(|way| Feeder::start(world.url(), way));
+    let faults = 3;
+    for fault in 1..=faults {
+        for feeder in &feeders {
+            feeder.goes_on_for(200).await;
+        }
+        rabbitmqctl_meanwhile(&["close_all_connections", "--vhost", &world.vhost, "maintenance"]).await;
+        eventually("the bridge consumes again", async || {
+            (bridge.said("consuming again").len() >= fault).then_some(())
+        })
+        .await;
+    }
+    let faults = u32::try_from(faults).unwrap();
+    examine(&world, &mut bridge, ways, feeders, faults * PREFETCH).await;
+}
+
+/// Ends the load and the bridge, and holds all that came against all that was sent.
+async fn examine(
+    world: &World,
+    bridge: &mut super::harness::Bridge,
+    ways: [Way; 2],
+    feeders: [Feeder; 2],
+    most_duplicates: u32,
+) {
+    // The connection of before is gone.
+    let client = Client::connect(&world.url()).await;
+    let mut sent = Vec::new();
+    for feeder in feeders {
+        sent.push(feeder.finish().await);
+    }
+    for (way, events) in ways.iter().zip(&sent) {
+        eventually("all is through", async || {
+            (client.depth(way.out).await >= *events && client.depth(way.intake).await == 0).then_some(())
+        })
+        .await;
+    }
+    bridge.stop().await;
+    only_echoes_are_left(&client, &ways).await;
+    for (way, events) in ways.iter().zip(&sent) {
+        let came = client.depth(way.out).await;
+        let mut tap = client.tap_queue(way.out).await;
+        let came = Came::take(&mut tap, came).await;
+        came.assert_complete_and_in_order(*events);
+        let duplicates = came.duplicates();
+        eprintln!("{}: {events} events, {duplicates} duplicates", way.event);
+        assert!(duplicates <= most_duplicates, "{}: {duplicates} duplicates", way.event);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn a_bridge_that_starts_before_the_broker_is_ready_once_it_is_there() {
+    let world = World::alone().await;
+    rabbitmqctl_meanwhile(&["stop_app"]).await;
+    let mut bridge = world.bridge().spawn();
+    let complaint = bridge.says("no session with the broker").await;
+    assert!(complaint["cause"].as_str().unwrap().contains("127.0.0.1"), "{complaint}");
+    assert!(bridge.said("ready").is_empty());
+    rabbitmqctl_meanwhile(&["start_app"]).await;
+    bridge.says("ready").await;
+    let client = Client::connect(&world.url()).await;
+    let mut tap = client.tap(&[("xivo-cti", "call_held")]).await;
+    let event = json!({"name": "call_held", "data": {"call_id": "1"}});
+    client.publish("xivo", "calls.hold.created", event.to_string()).await;
+    assert_eq!(tap.event().await, event);
+    bridge.stop().await;
+}
