@@ -74,6 +74,7 @@ fn side(test: &str, which: &str) -> Side {
         name: format!("{test}.{queue}"),
         kind: QueueKind::Quorum,
         single_active_consumer,
+        poison: None,
     };
     let exchange: Cow<'static, str> = Cow::Owned(format!("{test}.{which}"));
     Side {

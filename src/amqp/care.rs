@@ -48,6 +48,11 @@ impl Care {
         }
     }
 
+    /// Nothing is left to be delivered, so no suspect either.
+    pub(super) fn over(&mut self) {
+        *self = Self::default();
+    }
+
     /// This one was alone when the broker closed the channel with these words.
     pub(super) fn convict(&mut self, culprit: Fingerprint, text: String) {
         self.convicted = Some((culprit, text));

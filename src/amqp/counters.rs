@@ -97,6 +97,11 @@ impl Counters {
         self.to_legacy.acked.get() + self.to_modern.acked.get()
     }
 
+    /// All deliveries taken so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.to_legacy.received.get() + self.to_modern.received.get()
+    }
+
     pub(super) fn session_began(&self) {
         self.sessions.add(1);
     }

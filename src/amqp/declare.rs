@@ -176,6 +176,13 @@ async fn declare_queue(channel: &Channel, queue: &Queue) -> Result<(), SetUpErro
     if queue.single_active_consumer {
         arguments.insert(short("x-single-active-consumer")?, AMQPValue::Boolean(true));
     }
+    if let Some(poison) = &queue.poison {
+        let text = |text: &str| AMQPValue::LongString(text.into());
+        arguments.insert(short("x-delivery-limit")?, AMQPValue::LongUInt(poison.delivery_limit));
+        // The default exchange: straight to the queue of this name.
+        arguments.insert(short("x-dead-letter-exchange")?, text(""));
+        arguments.insert(short("x-dead-letter-routing-key")?, text(&poison.quarantine_queue));
+    }
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(short(&queue.name)?, options, arguments).await?;
     Ok(())

@@ -16,7 +16,7 @@ use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{Acker, BasicProperties, Channel, Confirmation};
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, error};
 
 use super::acks::Acks;
@@ -91,7 +91,8 @@ struct Loop<'l, 'b, 'f, T> {
     head: Option<Fingerprint>,
 }
 
-/// Bridges until `stop` becomes true and everything taken until then is acked, or until a fault.
+/// Bridges until everything taken is acked after `stop` became true, or after there is no more need for care
+/// where there was at first; or until a fault.
 pub(super) async fn run<'t>(
     link: &Link,
     settings: Settings<'_>,
@@ -106,7 +107,9 @@ pub(super) async fn run<'t>(
 
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
 
-    let mut pulse = tokio::time::interval(settings.confirm_timeout / PULSES);
+    let careful = care.is_on();
+    let period = settings.confirm_timeout / PULSES;
+    let mut pulse = tokio::time::interval_at(Instant::now() + period, period);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut progress, mut still) = (false, 0);
 
@@ -133,7 +136,10 @@ pub(super) async fn run<'t>(
             // connection closes.
             _ = &mut stopped, if consuming => consuming = false,
             _ = pulse.tick() => {
-                let waiting = !this.window.is_empty() && !progress && !link.is_blocked();
+                if !under_way && !progress {
+                    care.over();
+                }
+                let waiting = under_way && !progress && !link.is_blocked();
                 still = if waiting { still + 1 } else { 0 };
                 progress = false;
                 this.acks.write();
@@ -154,6 +160,7 @@ pub(super) async fn run<'t>(
         if this.acks.due() >= BATCH || this.window.is_empty() {
             this.acks.write();
         }
+        consuming &= !careful || care.is_on();
     }
     Ok(())
 }

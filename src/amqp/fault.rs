@@ -46,6 +46,20 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// Whether a message could not even be read: lapin takes no text that is not UTF-8 in a routing key, a
+    /// property or the name of a header, and gives the connection up.
+    pub(super) fn is_unreadable(&self) -> bool {
+        let (Self::Consume(error)
+        | Self::Publish(error)
+        | Self::Quarantine(error)
+        | Self::Ack(error)
+        | Self::Lost(error)) = self
+        else {
+            return false;
+        };
+        matches!(error.kind(), ErrorKind::ParsingError(_))
+    }
+
     /// The broker's words if it closed a channel because of what was sent on it, so that sending the same
     /// again would end the same way. A missing exchange or permission is not the message's fault, unless the
     /// permission is one on routing keys.

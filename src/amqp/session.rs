@@ -115,9 +115,9 @@ struct Broker {
 }
 
 impl Session {
-    pub(super) async fn open(bridge: &Bridge) -> Result<Self, OpenError> {
+    pub(super) async fn open(bridge: &Bridge, prefetch_count: u16) -> Result<Self, OpenError> {
         let at = Cell::new((&bridge.legacy.address, Stage::Connecting));
-        let opened = timeout(OPEN_TIMEOUT, Self::build(bridge, &at)).await;
+        let opened = timeout(OPEN_TIMEOUT, Self::build(bridge, prefetch_count, &at)).await;
         let (address, doing) = at.get();
         let broker = address.to_string();
         match opened {
@@ -129,6 +129,7 @@ impl Session {
 
     async fn build<'b>(
         bridge: &'b Bridge,
+        prefetch_count: u16,
         at: &Cell<(&'b BrokerAddress, Stage)>,
     ) -> Result<Self, SetUpError> {
         let legacy = Broker::connect(&bridge.legacy.address).await?;
@@ -150,11 +151,9 @@ impl Session {
         }
         let [legacy_side, modern_side] = sides;
         at.set((&bridge.modern.address, Stage::Consuming));
-        let to_legacy =
-            Link::open(Direction::ToLegacy, modern_side, legacy_side.1, bridge.prefetch_count).await?;
+        let to_legacy = Link::open(Direction::ToLegacy, modern_side, legacy_side.1, prefetch_count).await?;
         at.set((&bridge.legacy.address, Stage::Consuming));
-        let to_modern =
-            Link::open(Direction::ToModern, legacy_side, modern_side.1, bridge.prefetch_count).await?;
+        let to_modern = Link::open(Direction::ToModern, legacy_side, modern_side.1, prefetch_count).await?;
         Ok(Self { to_legacy, to_modern, events, legacy, modern })
     }
 

@@ -20,7 +20,7 @@ use super::declare::{Inequivalent, SetUpError};
 use super::direction::{self, Settings, Translate, Unroutable};
 use super::fault::Fault;
 use super::printable::printable;
-use super::session::{Events, Notice, OpenError, Session};
+use super::session::{Events, Notice, OpenError, Session, Stage};
 use crate::core::message::Received;
 use crate::core::topology::Topology;
 use crate::core::translate::Translator;
@@ -137,11 +137,16 @@ pub(super) async fn supervise<'t>(
         let opened = tokio::select! {
             biased;
             () = &mut shutdown => return Ok(()),
-            opened = Session::open(bridge) => opened,
+            opened = Session::open(bridge, cares.prefetch_count(bridge)) => opened,
         };
         match opened {
             Err(open_error) => {
                 let cause = open_error.to_string();
+                if lost_while_consuming(&open_error) {
+                    // The first delivery came and ended it, before the session was complete.
+                    cares.begin(bridge);
+                    backoff.reset();
+                }
                 if let Some(fatal) = fatal(open_error).filter(|_| first) {
                     return Err(fatal);
                 }
@@ -163,13 +168,27 @@ pub(super) async fn supervise<'t>(
                 complaints = Complaints::default();
 
                 let began = Instant::now();
-                let settled = || bridge.counters.settled();
-                let settled_before = settled();
+                let (taken, settled) = (bridge.counters.taken(), bridge.counters.settled());
                 let ended =
                     run_session(bridge, session, translations, &mut cares, &events, shutdown.as_mut());
-                let Some(fault) = ended.await else { return Ok(()) };
-                // A session that ended before it did anything was no good: do not hurry to the next.
-                if settled() > settled_before || began.elapsed() >= Backoff::LONGEST {
+                let fault = match ended.await {
+                    Ended::Stopped => return Ok(()),
+                    Ended::CareOver => {
+                        info!("going on as usual");
+                        continue;
+                    }
+                    Ended::Fault(fault) => fault,
+                };
+                let progress = bridge.counters.settled() > settled;
+                let in_vain = bridge.counters.taken() > taken && !progress;
+                if fault.refusal().is_some() || fault.is_unreadable() || in_vain {
+                    cares.begin(bridge);
+                    let unreadable = fault.is_unreadable();
+                    info!(unreadable, "a message may be the cause: going on one by one");
+                }
+                // A session that ended before it did anything was no good: do not hurry to the next. But a
+                // message that cannot be read is put away by the broker after some more deliveries.
+                if progress || fault.is_unreadable() || began.elapsed() >= Backoff::LONGEST {
                     backoff.reset();
                 }
                 events(Event::Lost);
@@ -192,7 +211,32 @@ struct Cares {
     to_modern: Care,
 }
 
-/// Runs both directions until a fault, which is returned, or until the end of the shutdown.
+impl Cares {
+    /// Any of the deliveries that were under way may be to blame, in either direction: they share connections.
+    fn begin(&mut self, bridge: &Bridge) {
+        let suspects = u64::from(bridge.prefetch_count);
+        self.to_legacy.begin(suspects);
+        self.to_modern.begin(suspects);
+    }
+
+    /// With a suspect among them, one delivery at a time: each that is under way when a session ends counts
+    /// against the delivery limit of its queue.
+    fn prefetch_count(&self, bridge: &Bridge) -> u16 {
+        if self.to_legacy.is_on() || self.to_modern.is_on() { 1 } else { bridge.prefetch_count }
+    }
+}
+
+/// How a session ended.
+enum Ended {
+    /// Something was wrong.
+    Fault(Fault),
+    /// It was a careful one, and what it had to be careful about is through.
+    CareOver,
+    /// As it was told to.
+    Stopped,
+}
+
+/// Runs both directions until one of them ends.
 async fn run_session<'t>(
     bridge: &Bridge,
     mut session: Session,
@@ -200,7 +244,7 @@ async fn run_session<'t>(
     cares: &mut Cares,
     on: &impl Fn(Event),
     shutdown: Pin<&mut impl Future<Output = ()>>,
-) -> Option<Fault> {
+) -> Ended {
     let (stop, stopped) = watch::channel(false);
     let Session { to_legacy, to_modern, events, .. } = &mut session;
     let settings = |counters| Settings {
@@ -226,22 +270,16 @@ async fn run_session<'t>(
     ));
 
     // The directions are asked first: they know best what an error of their channels means.
-    let fault = tokio::select! {
+    let ended = tokio::select! {
         biased;
-        ended = &mut both => ended.err(),
-        fault = watch_for_fault(events, on) => Some(fault),
+        ended = &mut both => Some(ended.map_or_else(Ended::Fault, |_| Ended::CareOver)),
+        fault = watch_for_fault(events, on) => Some(Ended::Fault(fault)),
         () = shutdown => None,
     };
-    if let Some(fault) = fault {
+    if let Some(ended) = ended {
         drop(both);
-        if fault.refusal().is_some() {
-            let suspects = u64::from(bridge.prefetch_count);
-            warn!(suspects, "the broker closed a channel because of a message; going on one by one");
-            cares.to_legacy.begin(suspects);
-            cares.to_modern.begin(suspects);
-        }
         session.close(CLOSE_TIMEOUT).await;
-        return Some(fault);
+        return ended;
     }
 
     on(Event::Draining);
@@ -262,7 +300,7 @@ async fn run_session<'t>(
     }
     drop(both);
     session.close(deadline.saturating_duration_since(Instant::now()).max(closing)).await;
-    None
+    Ended::Stopped
 }
 
 async fn watch_for_fault(events: &mut Events, on: &impl Fn(Event)) -> Fault {
@@ -279,6 +317,11 @@ async fn watch_for_fault(events: &mut Events, on: &impl Fn(Event)) -> Fault {
             Notice::Fault(fault) => return fault,
         }
     }
+}
+
+/// Whether the connection was lost when all was declared and deliveries could come.
+const fn lost_while_consuming(error: &OpenError) -> bool {
+    matches!(error, OpenError::Failed { doing: Stage::Consuming, source: SetUpError::Broker(_), .. })
 }
 
 /// The error to end with, for what does not get better by waiting.

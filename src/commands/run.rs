@@ -195,7 +195,9 @@ async fn serve(bridge: &Bridge, status_interval: Option<Duration>) -> Result<Exi
         "starting"
     );
     if bridge.legacy.topology.queues.iter().any(|queue| queue.kind == QueueKind::Classic) {
-        info!("classic queues lose what is in them when the broker stops; quorum queues do not");
+        info!(
+            "classic queues lose what is in them when the broker stops, and keep a message that nobody can read"
+        );
     }
     let was_ready = Cell::new(false);
     let on = |event: Event| {

@@ -5,8 +5,14 @@ use std::borrow::Cow;
 
 use super::catalog::Entry;
 use super::rule::DEFAULT_LEGACY_EXCHANGE;
-use super::topology::{Binding, Declare, Destination, Exchange, ExchangeKind, Queue, QueueKind, Topology};
+use super::topology::{
+    Binding, Declare, Destination, Exchange, ExchangeKind, Poison, Queue, QueueKind, Topology,
+};
 use super::translate::{Listen, Translator};
+
+/// A message that was delivered so often and never acked ends every session. It is delivered alone by then, so
+/// that this counts against no other, and seldom enough for a broker that restarts again and again.
+const DELIVERY_LIMIT: u32 = 10;
 
 /// The exchange of AMI events, 14.02 to 14.24 (xivo-amid).
 const AMI_EXCHANGE: &str = "xivo-ami";
@@ -51,10 +57,16 @@ impl Intake {
     }
 
     fn queues(&self, intake: String) -> Vec<Queue> {
-        let intake = Queue { name: intake, kind: self.queue_kind, single_active_consumer: true };
+        let poison = (self.queue_kind == QueueKind::Quorum)
+            .then(|| Poison { delivery_limit: DELIVERY_LIMIT, quarantine_queue: self.quarantine_queue() });
+        let intake = Queue { name: intake, kind: self.queue_kind, single_active_consumer: true, poison };
         // Read by hand and rarely: any number of readers, and always the safe kind.
-        let quarantine =
-            Queue { name: self.quarantine_queue(), kind: self.queue_kind, single_active_consumer: false };
+        let quarantine = Queue {
+            name: self.quarantine_queue(),
+            kind: self.queue_kind,
+            single_active_consumer: false,
+            poison: None,
+        };
         vec![intake, quarantine]
     }
 

@@ -68,6 +68,19 @@ pub struct Queue {
     pub kind: QueueKind,
     /// Whether one consumer at a time gets all messages, and the next one takes over when it goes.
     pub single_active_consumer: bool,
+    /// What becomes of a message that ends every session it is delivered to; quorum queues only.
+    pub poison: Option<Poison>,
+}
+
+/// How the broker itself puts a message away that no consumer survives.
+///
+/// RabbitMQ 4 has a limit of 20 deliveries by default and then drops the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poison {
+    /// After this many deliveries that were not acked.
+    pub delivery_limit: u32,
+    /// The queue it goes to.
+    pub quarantine_queue: String,
 }
 
 /// The type of a queue.

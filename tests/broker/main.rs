@@ -17,3 +17,4 @@ mod reporting;
 mod restart;
 mod start;
 mod stopping;
+mod unreadable;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::harness::World;
-use super::load::{Came, Feeder, TO_LEGACY, TO_MODERN, Way, only_echoes_are_left};
+use super::load::{Came, Feeder, TO_LEGACY, TO_MODERN, only_echoes_are_left};
 
 async fn stops_and_another_takes_over(signal: &str) {
     let world = World::new().await;

@@ -200,6 +200,14 @@ mod forms {
     }
 
     #[test]
+    fn without_data_there_is_null_whatever_else_is_there() {
+        let translator = translator();
+        let body = r#"{"name":"call_form_result","required_acl":"events.all","origin_uuid":"u"}"#;
+        let made = publication(translator.to_legacy(&message(body)));
+        assert_eq!(text(&made), r#"{"name": "call_form_result", "data": null}"#);
+    }
+
+    #[test]
     fn a_legacy_event_is_ascii() {
         let translator = translator();
         let body = r#"{"name":"été","data":{"ville":"Québec \u00e9","smile":"😀","😀":"\ud83d"}}"#;
@@ -307,7 +315,7 @@ mod marks {
     #[test]
     fn a_mark_that_no_bridge_wrote_neither_hides_nor_stops_an_event() {
         let translator = translator();
-        let long = "a,".repeat(1500);
+        let long = vec!["a"; 1500].join(",");
         for forged in ["", ",", "b0,,b1", " b1", "b1;b2", "b\u{0}1", "é", "b1\n", long.as_str()] {
             let made = publication(translator.to_modern(&marked(BODY, forged)));
             assert_eq!(mark_of(&made), "b1", "{forged:?}");

@@ -1,0 +1,101 @@
+//! Messages that no client library of ours can even read: text that is not UTF-8 outside the body.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use serde_json::json;
+
+use super::harness::{World, eventually};
+
+/// Just enough of AMQP 0-9-1 to publish what a library refuses to write.
+struct Raw(TcpStream);
+
+impl Raw {
+    fn connect(vhost: &str) -> Self {
+        let port: u16 = std::env::var("BROKER_PORT").unwrap().parse().unwrap();
+        let mut raw = Self(TcpStream::connect(("127.0.0.1", port)).unwrap());
+        raw.0.write_all(b"AMQP\0\0\x09\x01").unwrap();
+        raw.answer();
+        raw.method(0, (10, 11), &[&long(b""), &short(b"PLAIN"), &long(b"\0guest\0guest"), &short(b"en_US")]);
+        raw.answer();
+        raw.method(0, (10, 31), &[&2047_u16.to_be_bytes(), &131_072_u32.to_be_bytes(), &[0, 0]]);
+        raw.method(0, (10, 40), &[&short(vhost.as_bytes()), &short(b""), &[0]]);
+        raw.answer();
+        raw.method(1, (20, 10), &[&short(b"")]);
+        raw.answer();
+        raw
+    }
+
+    fn publish(&mut self, key: &[u8], properties: &[u8], body: &[u8]) {
+        self.method(1, (60, 40), &[&[0, 0], &short(b"xivo"), &short(key), &[0]]);
+        let header = [&[0, 60, 0, 0], &(body.len() as u64).to_be_bytes()[..], properties].concat();
+        self.frame(2, 1, &header);
+        self.frame(3, 1, body);
+    }
+
+    /// Closes the channel, whose answer says that the broker has taken everything before.
+    fn close(mut self) {
+        self.method(1, (20, 40), &[&200_u16.to_be_bytes(), &short(b""), &[0; 4]]);
+        let answer = self.answer();
+        assert_eq!(answer[..4], [0, 20, 0, 41], "the broker closed the channel by itself");
+    }
+
+    fn method(&mut self, channel: u16, (class, method): (u16, u16), arguments: &[&[u8]]) {
+        let head = [class.to_be_bytes(), method.to_be_bytes()].concat();
+        self.frame(1, channel, &[&head, &arguments.concat()[..]].concat());
+    }
+
+    fn frame(&mut self, kind: u8, channel: u16, payload: &[u8]) {
+        let size = (payload.len() as u32).to_be_bytes();
+        let frame = [&[kind], &channel.to_be_bytes()[..], &size, payload, &[0xce]].concat();
+        self.0.write_all(&frame).unwrap();
+    }
+
+    fn answer(&mut self) -> Vec<u8> {
+        let mut head = [0; 7];
+        self.0.read_exact(&mut head).unwrap();
+        let size = u32::from_be_bytes(head[3..].try_into().unwrap()) as usize;
+        let mut payload = vec![0; size + 1];
+        self.0.read_exact(&mut payload).unwrap();
+        payload
+    }
+}
+
+fn short(text: &[u8]) -> Vec<u8> {
+    [&[text.len() as u8], text].concat()
+}
+
+fn long(text: &[u8]) -> Vec<u8> {
+    [&(text.len() as u32).to_be_bytes(), text].concat()
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn what_no_client_can_read_is_put_away_by_the_broker_and_stops_no_other() {
+    const NOT_UTF8: &[u8] = b"caf\xe9";
+    let world = World::new().await;
+    let mut bridge = world.bridge().start().await;
+    let process = bridge.id();
+    let mut legacy = world.client.tap(&[("xivo-cti", "call_held")]).await;
+    let name_of_header = [&0x2000_u16.to_be_bytes()[..], &long(&[&short(NOT_UTF8)[..], b"t\x01"].concat())];
+    let message_id = [&0x0080_u16.to_be_bytes()[..], &short(NOT_UTF8)];
+    let hostile: [(&[u8], Vec<u8>); 3] = [
+        (b"caf\xe9.created", vec![0, 0]),
+        (b"calls", name_of_header.concat()),
+        (b"calls", message_id.concat()),
+    ];
+    for (count, (key, properties)) in (1..).zip(hostile) {
+        let mut raw = Raw::connect(&world.vhost);
+        raw.publish(key, &properties, br#"{"name": "bad", "data": {}}"#);
+        raw.close();
+        let good = json!({"name": "call_held", "data": {"call_id": format!("{count}")}});
+        world.client.publish("xivo", "calls.hold.created", good.to_string()).await;
+        assert_eq!(legacy.event().await, good);
+        eventually("the unreadable message in quarantine", async || {
+            (world.client.depth("cti-bridge.quarantine").await == count).then_some(())
+        })
+        .await;
+    }
+    assert!(bridge.is_running());
+    assert_eq!(bridge.id(), process);
+}
