@@ -35,12 +35,20 @@ fn main() -> ExitCode {
 
 /// clap's own message, with the exit code of this program: 64 where clap has 2.
 fn told(error: &clap::Error) -> ExitCode {
+    let exit = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+        _ => Exit::Usage,
+    };
+    // clap repeats what it does not understand, and that may be the address of a broker with its password.
+    let secret = std::env::args().any(|argument| argument.contains("://") && argument.contains('@'));
+    if exit == Exit::Usage && secret {
+        let message = "an address of a broker stands where none is expected, or beside a wrong option";
+        return report(&Failure::new(exit, message).help("`cti-bridge run --amqp-url URL`; see --help"))
+            .into();
+    }
     // Nothing is left to be done where even this cannot be written.
     let _ = error.print();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done.into(),
-        _ => Exit::Usage.into(),
-    }
+    exit.into()
 }
 
 fn report(failure: &Failure) -> Exit {

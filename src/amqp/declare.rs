@@ -131,6 +131,7 @@ fn value(text: &str) -> String {
         Some(word)
     });
     match quoted {
+        Some("") => "an empty text".to_owned(),
         Some(word) => format!("`{}`", printable(word)),
         None if text.is_empty() => "another value".to_owned(),
         None => printable(text),

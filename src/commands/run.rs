@@ -99,9 +99,7 @@ fn cannot_use(error: ConfigError) -> Failure {
     match &error {
         ConfigError::Invalid { path, text, diagnostics } => {
             let path = path.display().to_string();
-            // The line of a secret is not shown: it holds the secret.
-            let text: String = text.lines().map(|line| without_secret(line) + "\n").collect();
-            let mistakes = diagnostics.iter().map(|mistake| render::diagnostic(&path, &text, mistake));
+            let mistakes = diagnostics.iter().map(|mistake| render::diagnostic(&path, text, mistake));
             Failure::rendered(Exit::Misconfigured, mistakes.collect())
         }
         ConfigError::Unreadable { source, .. } => {
@@ -113,12 +111,6 @@ fn cannot_use(error: ConfigError) -> Failure {
         ),
         ConfigError::ExchangeOfLegacy(_) => Failure::new(Exit::Misconfigured, error),
     }
-}
-
-/// A line of a configuration file as it may be shown.
-fn without_secret(line: &str) -> String {
-    let secret = ["password:", "url:"].iter().any(|key| line.contains(key));
-    if secret { "(not shown: a secret may stand here)".to_owned() } else { line.to_owned() }
 }
 
 fn bridge(config: &Config) -> Result<Bridge, Failure> {

@@ -387,7 +387,7 @@ impl Translator {
     }
 
     fn origin_of<'t>(&'t self, event: &Envelope<'_>) -> Result<Cow<'t, str>, Failure> {
-        match event.origin_uuid {
+        match event.origin_uuid.filter(|raw| raw.get() != "null") {
             None => Ok(Cow::Borrowed(self.settings.origin_uuid.as_str())),
             Some(raw) => text_of(raw)
                 .and_then(|text| OriginUuid::parse(&text))

@@ -1,11 +1,11 @@
 //! What the bridge makes on a broker, and when it refuses to run.
 
-use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{ExchangeKind, options::ExchangeDeleteOptions};
+use lapin::ExchangeKind;
+use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions};
+use lapin::types::FieldTable;
 use serde_json::{Value, json};
 
-use super::harness::{PASSWORD, STRANGER, World, long, rabbitmqctl, table};
+use super::harness::{PASSWORD, STRANGER, World, rabbitmqctl};
 
 fn listed(world: &World, arguments: &[&str]) -> Vec<Value> {
     let mut all = vec![arguments[0], "--formatter", "json", "--vhost", &world.vhost];
@@ -123,18 +123,17 @@ async fn an_exchange_of_another_kind_is_named_with_both_values_and_left_alone() 
 
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
-async fn a_queue_of_another_type_is_named_and_the_other_type_can_be_chosen() {
+async fn a_queue_of_another_type_is_named_and_left_alone() {
     let world = World::new().await;
-    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    let arguments =
-        table([("x-queue-type", long("classic")), ("x-single-active-consumer", AMQPValue::Boolean(true))]);
-    world.client.channel.queue_declare("cti-bridge.legacy".into(), options, arguments).await.unwrap();
+    let classic = async || world.bridge().args(["--queue-type", "classic"]).start().await.stop().await;
+    classic().await;
     let mut bridge = world.bridge().spawn();
     assert_eq!(bridge.exit_code().await, Some(78));
-    for word in ["queue `cti-bridge.legacy`", "`x-queue-type`", "`classic`", "`quorum`"] {
-        assert!(bridge.output().contains(word), "{word}: {}", bridge.output());
-    }
-    world.bridge().args(["--queue-type", "classic"]).start().await.stop().await;
+    // The broker names the first argument that differs, and that need not be the type.
+    let words = "the queue `cti-bridge.legacy` exists with `x-";
+    assert!(bridge.output().contains(words), "{}", bridge.output());
+    assert!(bridge.said("ready").is_empty());
+    classic().await;
 }
 
 #[tokio::test]

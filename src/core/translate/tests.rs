@@ -658,6 +658,19 @@ mod placeholders {
     }
 
     #[test]
+    fn a_header_has_at_most_255_bytes_too() {
+        let translator = translator();
+        let outcome = |length: usize| {
+            let tenant = "x".repeat(length);
+            let body =
+                format!(r#"{{"name":"call_created","data":{{"user_uuid":"u","tenant_uuid":"{tenant}"}}}}"#);
+            matches!(translator.to_modern(&message(&body)), Outcome::Publish(_))
+        };
+        assert!(outcome(255));
+        assert!(!outcome(256));
+    }
+
+    #[test]
     fn nobody_can_be_me_in_an_acl() {
         for word in ["me", "my_session"] {
             assert_eq!(key(&format!("\"{word}\""), r#"["s","u"]"#), Err(Reason::UnsafeValue), "{word}");
@@ -789,10 +802,18 @@ mod properties {
     #[test]
     fn an_origin_that_is_no_uuid_is_refused() {
         let translator = translator();
-        for origin in ["null", "1", r#""""#, r#""a.b""#, r#""a b""#, r#"["u"]"#, r#""\ud800""#, r#""*""#] {
+        for origin in ["1", r#""""#, r#""a.b""#, r#""a b""#, r#"["u"]"#, r#""\ud800""#, r#""*""#] {
             let body = format!(r#"{{"name":"call_form_result","origin_uuid":{origin}}}"#);
             assert_eq!(refusal(translator.to_modern(&message(&body))).reason, Reason::BadField, "{origin}");
         }
+    }
+
+    #[test]
+    fn an_origin_that_is_null_is_none() {
+        let translator = translator();
+        let body = r#"{"name":"call_form_result","origin_uuid":null}"#;
+        let made = publication(translator.to_modern(&message(body)));
+        assert_eq!(header(&made, "origin_uuid"), Some(&HeaderValue::Text(OUR_UUID.into())));
     }
 
     #[test]
