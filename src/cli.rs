@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{QUEUE_TYPES, UNKNOWN_EVENTS};
+use crate::core::settings::{BridgeId, OriginUuid, UnknownEvents};
 use crate::core::topology::QueueKind;
-use crate::core::translate::{BridgeId, OriginUuid, UnknownEvents};
 use crate::core::version::Version;
 
 /// Compatibility bridge for the XiVO/Wazo message bus: scripts written for the exchange `xivo-cti` keep

@@ -10,7 +10,8 @@ use cti_bridge::core::examples;
 use cti_bridge::core::message::{
     DeliveryMode, HeaderValue, MARK_HEADER, Outcome, Publication, Received, ReceivedProperties,
 };
-use cti_bridge::core::translate::{BridgeId, Listen, OriginUuid, Settings, Translator, UnknownEvents};
+use cti_bridge::core::settings::{BridgeId, Listen, OriginUuid, Settings, UnknownEvents};
+use cti_bridge::core::translate::Translator;
 use cti_bridge::core::version::Version;
 use serde_json::{Map, Value as Json, json};
 

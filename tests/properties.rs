@@ -15,8 +15,9 @@ use cti_bridge::core::message::{
     ReceivedProperties,
 };
 use cti_bridge::core::rule::{HeaderTemplate, Modern, ModernFace, Rule, fill};
+use cti_bridge::core::settings::{BridgeId, Listen, OriginUuid, Settings, UnknownEvents};
 use cti_bridge::core::template::{Placeholder, Template, Words};
-use cti_bridge::core::translate::{BridgeId, Listen, OriginUuid, Settings, Translator, UnknownEvents};
+use cti_bridge::core::translate::Translator;
 use cti_bridge::core::version::Version;
 use cti_bridge::render;
 use proptest::prelude::*;

@@ -26,10 +26,11 @@ use crate::core::catalog::{Catalog, Mappings};
 use crate::core::message::{
     DeliveryMode, HeaderValue, Outcome, Properties, Publication, Reason, Received, Refusal,
 };
+use crate::core::settings::{BridgeId, Listen, OriginUuid, Settings, UnknownEvents};
 use crate::core::topology::{
     Binding, Declare, Destination, Exchange, ExchangeKind, Queue, QueueKind, Topology,
 };
-use crate::core::translate::{BridgeId, Listen, OriginUuid, Settings, Translator, UnknownEvents};
+use crate::core::translate::Translator;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -20,6 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, error};
 
 use super::acks::Acks;
+use super::bridge::Unroutable;
 use super::care::{Care, Fingerprint};
 use super::counters::DirectionCounters;
 use super::fault::Fault;
@@ -34,36 +35,6 @@ const BATCH: u64 = 64;
 
 /// The confirm timeout is watched in as many steps.
 const PULSES: u32 = 30;
-
-/// The two directions of the bridge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// From the modern exchange to the legacy ones.
-    ToLegacy,
-    /// From the legacy exchanges to the modern one.
-    ToModern,
-}
-
-impl Direction {
-    /// The stable code, as it stands in the quarantine header and in logs.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::ToLegacy => "to_legacy",
-            Self::ToModern => "to_modern",
-        }
-    }
-}
-
-/// What to do about publications that no queue wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Unroutable {
-    /// Nothing: on a direct exchange it is the normal case.
-    #[default]
-    Ignore,
-    /// Have the broker send them back, and count them.
-    Count,
-}
 
 /// What a direction needs to know besides its link.
 #[derive(Debug, Clone, Copy)]

@@ -7,6 +7,7 @@
 mod acks;
 mod address;
 mod backoff;
+mod bridge;
 #[cfg(test)]
 mod broker_tests;
 mod care;
@@ -22,7 +23,7 @@ mod supervisor;
 mod window;
 
 pub use address::{AddressError, BrokerAddress};
+pub use bridge::{Bridge, Direction, Side, Unroutable};
 pub use counters::{Counters, DirectionSnapshot, Snapshot};
 pub use declare::{Inequivalent, Object, SetUpError};
-pub use direction::{Direction, Unroutable};
-pub use supervisor::{Bridge, Event, RunError, Side, run};
+pub use supervisor::{Event, RunError, run};

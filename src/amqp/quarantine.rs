@@ -8,7 +8,7 @@ use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 
-use super::direction::Direction;
+use super::bridge::Direction;
 use super::printable::{at_most, printable};
 use super::properties::{MAX_HEADER_BYTES, table_bytes};
 use crate::core::message::{Reason, Refusal};

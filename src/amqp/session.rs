@@ -16,10 +16,9 @@ use lapin::{Channel, Connection, ConnectionProperties, ConnectionStatus, Consume
 use tokio::time::timeout;
 
 use super::address::BrokerAddress;
+use super::bridge::{Bridge, Direction, Side};
 use super::declare::{SetUpError, declare, short};
-use super::direction::Direction;
 use super::fault::Fault;
-use super::supervisor::{Bridge, Side};
 
 /// The time from the first connection to the last consumer. A port where something else listens never
 /// answers.

@@ -4,7 +4,6 @@
 //! ever ran, ends it: an exchange or queue that exists otherwise, or a broker that does not let us in.
 
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join;
@@ -12,58 +11,21 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
-use super::address::BrokerAddress;
 use super::backoff::Backoff;
+use super::bridge::Bridge;
 use super::care::Care;
-use super::counters::Counters;
 use super::declare::{Inequivalent, SetUpError};
-use super::direction::{self, Settings, Translate, Unroutable};
+use super::direction::{self, Settings, Translate};
 use super::fault::Fault;
 use super::printable::printable;
 use super::session::{Events, Notice, OpenError, Session, Stage};
 use crate::core::message::Received;
-use crate::core::topology::Topology;
-use crate::core::translate::Translator;
 
 /// While the broker is away, so often at most is it said.
 const REMINDER: Duration = Duration::from_secs(10);
 
 /// How long an ended session may take to close its connections.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// All that the engine needs.
-#[derive(Debug)]
-pub struct Bridge {
-    /// Where the legacy exchanges are.
-    pub legacy: Side,
-    /// Where the modern exchange is; may be the same broker.
-    pub modern: Side,
-    /// Decides what becomes of a message.
-    pub translator: Translator,
-    /// How many deliveries may be under way in each direction: the bound of memory and of duplicates.
-    pub prefetch_count: u16,
-    /// What to do about publications that no queue wants.
-    pub unroutable: Unroutable,
-    /// How long to finish what is under way when told to stop.
-    pub shutdown_grace: Duration,
-    /// How long to wait for a publisher confirm without any progress.
-    pub confirm_timeout: Duration,
-    /// What happens is counted here.
-    pub counters: Arc<Counters>,
-}
-
-/// One side of the bridge.
-#[derive(Debug)]
-pub struct Side {
-    /// The broker.
-    pub address: BrokerAddress,
-    /// What has to be there.
-    pub topology: Topology,
-    /// The queue to consume from.
-    pub intake_queue: String,
-    /// The queue for messages from this side that could not be translated.
-    pub quarantine_queue: String,
-}
 
 /// What happens to the bridge as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

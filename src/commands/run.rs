@@ -23,8 +23,9 @@ use crate::core::catalog::Catalog;
 use crate::core::diagnostic::did_you_mean;
 use crate::core::intake::Intake;
 use crate::core::message::DeliveryMode;
+use crate::core::settings::{Listen, OriginUuid, Settings};
 use crate::core::topology::{Declare, QueueKind};
-use crate::core::translate::{Listen, OriginUuid, Settings, Translator};
+use crate::core::translate::Translator;
 use crate::exit_code::Exit;
 use crate::render;
 

@@ -15,7 +15,8 @@ use crate::core::catalog::Catalog;
 use crate::core::message::{
     DeliveryMode, HeaderValue, Outcome, Properties, Publication, Received, ReceivedProperties,
 };
-use crate::core::translate::{BridgeId, Listen, Settings, Translator};
+use crate::core::settings::{BridgeId, Listen, Settings};
+use crate::core::translate::Translator;
 use crate::exit_code::Exit;
 
 /// A line of input that is more than an event.

@@ -10,7 +10,8 @@ use super::message::{
     DeliveryMode, HeaderValue, MARK_HEADER, Outcome, Publication, Received, ReceivedProperties,
 };
 use super::rule::{Example, HeaderExample, Rule, RuleTest};
-use super::translate::{BridgeId, Listen, OriginUuid, Settings, Translator, UnknownEvents};
+use super::settings::{BridgeId, Listen, OriginUuid, Settings, UnknownEvents};
+use super::translate::Translator;
 use super::version::Version;
 
 /// The newest version of the published documentation, at which rules are looked at by default.

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 
 use super::catalog::Entry;
 use super::rule::DEFAULT_LEGACY_EXCHANGE;
+use super::settings::Listen;
 use super::topology::{
     Binding, Declare, Destination, Exchange, ExchangeKind, Poison, Queue, QueueKind, Topology,
 };
-use super::translate::{Listen, Translator};
+use super::translate::Translator;
 
 /// A message that was delivered so often and never acked ends every session. It is delivered alone by then, so
 /// that this counts against no other, and seldom enough for a broker that restarts again and again.
@@ -170,7 +171,7 @@ mod tests {
     use crate::core::catalog::{Catalog, MappingFile, Mappings};
     use crate::core::mapping_file;
     use crate::core::message::DeliveryMode;
-    use crate::core::translate::{BridgeId, OriginUuid, Settings, UnknownEvents};
+    use crate::core::settings::{BridgeId, OriginUuid, Settings, UnknownEvents};
     use crate::core::version::Version;
 
     const RULES: &str = r#"

@@ -9,6 +9,7 @@ pub mod mapping_file;
 pub mod message;
 pub mod reader;
 pub mod rule;
+pub mod settings;
 pub mod template;
 pub mod topology;
 pub mod translate;

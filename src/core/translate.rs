@@ -1,103 +1,26 @@
 //! Translation of one message, in both directions. Everything the bridge decides about a message is decided here.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
-use super::catalog::{Catalog, Entry, Found};
-use super::envelope::{Envelope, Fields, elements_of, json_text, push_ascii, text_of};
-use super::message::{
-    DeliveryMode, HeaderValue, MARK_HEADER, Mark, Outcome, Properties, Publication, Reason, Received,
-    Refusal, is_reserved_header,
-};
-use super::rule::{
-    DEFAULT_LEGACY_EXCHANGE, FieldMapping, HeaderTemplate, Modern, ModernFace, Rebuilt, Scalar,
-};
-use super::template::{Placeholder, Words};
+mod data;
+mod words;
 
-/// The longest routing key, in bytes (AMQP 0-9-1, short string).
-const MAX_KEY_BYTES: usize = 255;
-/// The longest ACL that is published, in bytes; documented ones stay far below.
-const MAX_ACL_BYTES: usize = 1024;
+use data::{Towards, legacy_body, map_data, map_value, push_field, single};
+use words::{MAX_ACL_BYTES, MAX_KEY_BYTES, Values, limit, render_name};
+
+use super::catalog::{Catalog, Entry, Found};
+use super::envelope::{Envelope, Fields, elements_of, json_text, text_of};
+use super::message::{
+    HeaderValue, MARK_HEADER, Mark, Outcome, Properties, Publication, Reason, Received, Refusal,
+    is_reserved_header,
+};
+use super::rule::{DEFAULT_LEGACY_EXCHANGE, HeaderTemplate, Modern, ModernFace, Rebuilt};
+use super::settings::{Listen, OriginUuid, Settings, UnknownEvents, is_id};
+
 /// The longest mark that is read, in bytes; a longer one was not written by a bridge.
 const MAX_MARK_BYTES: usize = 2048;
-
-/// The identity of a bridge in marks: one word, the same for all instances of one bridge.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BridgeId(String);
-
-impl BridgeId {
-    /// Reads an id of 1 to 64 letters, digits, `-`, `_` and `.`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        is_id(text).then(|| Self(text.to_owned()))
-    }
-}
-
-fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-}
-
-/// The uuid of a server, or another id of 1 to 64 letters, digits, `-` and `_`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OriginUuid(String);
-
-impl OriginUuid {
-    /// Reads a uuid.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        (is_id(text) && !text.contains('.')).then(|| Self(text.to_owned()))
-    }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// What is listened for on the legacy side.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listen {
-    /// Every event of the catalog.
-    All,
-    /// The events that legacy programs themselves published, and these.
-    Also(HashSet<String>),
-}
-
-/// What becomes of a modern event without a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum UnknownEvents {
-    /// It is published in the generic legacy form: a direct exchange delivers only to who asked.
-    #[default]
-    Pass,
-    /// It goes to quarantine.
-    Quarantine,
-    /// It is dropped and counted.
-    Drop,
-}
-
-/// How a translator is set up.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The id that marks what this bridge publishes.
-    pub bridge_id: BridgeId,
-    /// The `origin_uuid` of events that have none.
-    pub origin_uuid: OriginUuid,
-    /// The exchange of modern events.
-    pub modern_exchange: String,
-    /// What is listened for on the legacy side.
-    pub listen: Listen,
-    /// What becomes of a modern event without a rule.
-    pub unknown_events: UnknownEvents,
-    /// A message that passed more bridges than this goes to quarantine.
-    pub max_hops: usize,
-    /// The delivery mode of everything published.
-    pub delivery_mode: DeliveryMode,
-    /// The content type towards legacy, for sites whose clients want one; old publishers set none.
-    pub legacy_content_type: Option<String>,
-}
 
 /// Translates between the two forms at one version of the platform.
 #[derive(Debug, Clone)]
@@ -391,7 +314,7 @@ impl Translator {
             None => Ok(Cow::Borrowed(self.settings.origin_uuid.as_str())),
             Some(raw) => text_of(raw)
                 .and_then(|text| OriginUuid::parse(&text))
-                .map(|uuid| Cow::Owned(uuid.0))
+                .map(|uuid| Cow::Owned(uuid.as_str().to_owned()))
                 .ok_or_else(|| (Reason::BadField, "`origin_uuid` is not the uuid of a server".into())),
         }
     }
@@ -401,7 +324,7 @@ impl Translator {
     /// A mark that no bridge wrote counts as none: it can neither hide an event from the bridge nor
     /// stop the marks of others, for what we publish carries ours again.
     fn next_mark<'t>(&'t self, mark: Mark<'_>) -> Result<HeaderValue<'t>, Outcome<'t>> {
-        let own = &self.settings.bridge_id.0;
+        let own = self.settings.bridge_id.as_str();
         let passed = match mark {
             Mark::Text(text) if text.len() <= MAX_MARK_BYTES && text.split(',').all(is_id) => text,
             Mark::Text(_) | Mark::NotText | Mark::Absent => return Ok(HeaderValue::Text(Cow::Borrowed(own))),
@@ -420,197 +343,6 @@ impl Translator {
 
 fn refused<'t>((reason, detail): Failure, rule: Option<&'t str>) -> Outcome<'t> {
     Outcome::Refused(Refusal { reason, detail, rule })
-}
-
-/// The values of the placeholders in the modern face of an event.
-struct Values<'v> {
-    parameters: &'v [(&'v str, &'v str)],
-    /// The fields of the legacy `data`, unless it is no object.
-    fields: Option<Fields<'v>>,
-    mapping: &'v [FieldMapping],
-}
-
-impl Values<'_> {
-    /// The value as a word of a routing key: text from a message never becomes structure.
-    fn word(&self, placeholder: &Placeholder) -> Result<Cow<'_, str>, Failure> {
-        let value = self.value(placeholder)?;
-        let safe = match placeholder.words {
-            Words::One => is_one_word(&value),
-            Words::Several => value.split('.').all(is_one_word),
-        };
-        if safe { Ok(value) } else { Err((Reason::UnsafeValue, unsafe_value(placeholder))) }
-    }
-
-    /// The same for an ACL, where `me` and `my_session` stand for whoever asks.
-    fn acl_word(&self, placeholder: &Placeholder) -> Result<Cow<'_, str>, Failure> {
-        let value = self.word(placeholder)?;
-        if value.split('.').any(|word| matches!(word, "me" | "my_session")) {
-            return Err((Reason::UnsafeValue, unsafe_value(placeholder)));
-        }
-        Ok(value)
-    }
-
-    fn value(&self, placeholder: &Placeholder) -> Result<Cow<'_, str>, Failure> {
-        if let Some((_, value)) = self.parameters.iter().find(|(name, _)| *name == placeholder.name) {
-            return Ok(Cow::Borrowed(value));
-        }
-        let mapping = self.mapping.iter().find(|field| field.modern == placeholder.name);
-        let name = mapping.map_or(placeholder.name.as_str(), |field| &field.legacy);
-        let Some(fields) = &self.fields else {
-            return Err((Reason::BadField, format!("no `{name}`: `data` is not an object")));
-        };
-        let bad = |what: &str| (Reason::BadField, format!("`{name}` is not {what}"));
-        let raw = single(fields, name)?;
-        let raw = match placeholder.index {
-            None => raw,
-            Some(index) => {
-                let elements = elements_of(raw).ok_or_else(|| bad("a list"))?;
-                elements.get(index).copied().ok_or_else(|| bad("a list that long"))?
-            }
-        };
-        let written = match mapping {
-            Some(field) => map_value(field, raw, Towards::Modern)?,
-            None => Cow::Borrowed(raw.get()),
-        };
-        scalar_text(&written).ok_or_else(|| bad("a text or a whole number"))
-    }
-}
-
-/// A JSON text or whole number as a word; `None` for everything else.
-fn scalar_text<'v>(json: &Cow<'v, str>) -> Option<Cow<'v, str>> {
-    let digits = json.strip_prefix('-').unwrap_or(json);
-    if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Some(json.clone());
-    }
-    match json {
-        Cow::Borrowed(json) => text_of(serde_json::from_str(json).ok()?),
-        Cow::Owned(json) => Some(Cow::Owned(text_of(serde_json::from_str(json).ok()?)?.into_owned())),
-    }
-}
-
-fn is_one_word(value: &str) -> bool {
-    !value.is_empty()
-        && value.len() <= MAX_KEY_BYTES
-        && !value.chars().any(|c| matches!(c, '.' | '#' | '*') || c.is_control())
-}
-
-fn unsafe_value(placeholder: &Placeholder) -> String {
-    format!("the value of `{}` cannot stand in a routing key or an ACL", placeholder.name)
-}
-
-fn limit(text: &str, bytes: usize, what: &str) -> Result<(), Failure> {
-    if text.len() <= bytes {
-        return Ok(());
-    }
-    Err((Reason::UnsafeValue, format!("{what} would have {} bytes, more than {bytes}", text.len())))
-}
-
-/// A name or a legacy routing key: parameters only.
-fn render_name<'t>(
-    template: &'t super::template::Template,
-    parameters: &[(&str, &str)],
-) -> Result<Cow<'t, str>, Failure> {
-    let values = Values { parameters, fields: None, mapping: &[] };
-    let name = template.render(|placeholder| values.word(placeholder))?;
-    limit(&name, MAX_KEY_BYTES, "the name")?;
-    Ok(name)
-}
-
-fn single<'m>(fields: &Fields<'m>, name: &str) -> Result<&'m RawValue, Failure> {
-    fields.single(name).map_err(|found| {
-        let detail = if found == 0 {
-            format!("no `{name}` in `data`")
-        } else {
-            format!("`{name}` is in `data` twice")
-        };
-        (Reason::BadField, detail)
-    })
-}
-
-/// Which form is being made.
-#[derive(Clone, Copy)]
-enum Towards {
-    Legacy,
-    Modern,
-}
-
-/// `data` with the fields of this mapping renamed and their values exchanged; all others as they came.
-fn map_data<'m>(
-    data: &'m RawValue,
-    mapping: &[FieldMapping],
-    towards: Towards,
-) -> Result<Cow<'m, str>, Failure> {
-    let fields = if mapping.is_empty() { None } else { Fields::of(data) };
-    let Some(fields) = fields else { return Ok(Cow::Borrowed(data.get())) };
-    let ends = |field: &'_ FieldMapping| match towards {
-        Towards::Legacy => (field.modern.clone(), field.legacy.clone()),
-        Towards::Modern => (field.legacy.clone(), field.modern.clone()),
-    };
-    let mut out = String::with_capacity(data.get().len() + 64);
-    out.push('{');
-    let mut written = HashSet::new();
-    for (key, value) in &fields.0 {
-        let mapped = mapping.iter().find(|field| ends(field).0 == **key);
-        let (name, value) = match mapped {
-            Some(field) => (ends(field).1, map_value(field, value, towards)?),
-            None => (key.to_string(), Cow::Borrowed(value.get())),
-        };
-        let concerns_mapping = mapping.iter().any(|field| ends(field).1 == name);
-        if concerns_mapping && !written.insert(name.clone()) {
-            return Err((Reason::BadField, format!("two fields would become `{name}`")));
-        }
-        push_field(&mut out, &name, &value);
-    }
-    out.push('}');
-    Ok(Cow::Owned(out))
-}
-
-fn map_value<'m>(
-    field: &FieldMapping,
-    value: &'m RawValue,
-    towards: Towards,
-) -> Result<Cow<'m, str>, Failure> {
-    if field.values.is_empty() {
-        return Ok(Cow::Borrowed(value.get()));
-    }
-    let (name, other) = match towards {
-        Towards::Legacy => (&field.modern, "legacy"),
-        Towards::Modern => (&field.legacy, "modern"),
-    };
-    let ends = |(legacy, modern): &'_ (Scalar, Scalar)| match towards {
-        Towards::Legacy => (modern.clone(), legacy.clone()),
-        Towards::Modern => (legacy.clone(), modern.clone()),
-    };
-    let pair = field.values.iter().map(ends).find(|(from, _)| is_scalar(from, value));
-    pair.map(|(_, to)| Cow::Owned(to.to_string()))
-        .ok_or_else(|| (Reason::BadField, format!("the value of `{name}` has no {other} counterpart")))
-}
-
-fn is_scalar(scalar: &Scalar, value: &RawValue) -> bool {
-    match scalar {
-        Scalar::Text(text) => text_of(value).is_some_and(|value| value == *text),
-        Scalar::Integer(_) | Scalar::Bool(_) | Scalar::Null => scalar.to_string() == value.get(),
-    }
-}
-
-fn push_field(out: &mut String, name: &str, json: &str) {
-    if out.len() > 1 {
-        out.push_str(", ");
-    }
-    out.push_str(&json_text(name));
-    out.push_str(": ");
-    out.push_str(json);
-}
-
-/// The body of a legacy event, as Python's `json.dumps` writes it.
-fn legacy_body(name: &str, data: &str) -> Vec<u8> {
-    let mut body = Vec::with_capacity(name.len() + data.len() + 32);
-    body.extend_from_slice(b"{\"name\": ");
-    push_ascii(&mut body, &json_text(name));
-    body.extend_from_slice(b", \"data\": ");
-    push_ascii(&mut body, data);
-    body.push(b'}');
-    body
 }
 
 #[cfg(test)]

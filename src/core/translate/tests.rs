@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::*;
 use crate::core::catalog::{MappingFile, Mappings};
 use crate::core::mapping_file;
-use crate::core::message::ReceivedProperties;
+use crate::core::message::{DeliveryMode, ReceivedProperties};
+use crate::core::settings::BridgeId;
 use crate::core::version::Version;
 
 const OUR_UUID: &str = "ca7f87e9-c2c8-5fad-ba1b-c3140ebb9be3";

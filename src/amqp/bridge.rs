@@ -1,0 +1,72 @@
+//! What the engine is given to work with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::address::BrokerAddress;
+use super::counters::Counters;
+use crate::core::topology::Topology;
+use crate::core::translate::Translator;
+
+/// All that the engine needs.
+#[derive(Debug)]
+pub struct Bridge {
+    /// Where the legacy exchanges are.
+    pub legacy: Side,
+    /// Where the modern exchange is; may be the same broker.
+    pub modern: Side,
+    /// Decides what becomes of a message.
+    pub translator: Translator,
+    /// How many deliveries may be under way in each direction: the bound of memory and of duplicates.
+    pub prefetch_count: u16,
+    /// What to do about publications that no queue wants.
+    pub unroutable: Unroutable,
+    /// How long to finish what is under way when told to stop.
+    pub shutdown_grace: Duration,
+    /// How long to wait for a publisher confirm without any progress.
+    pub confirm_timeout: Duration,
+    /// What happens is counted here.
+    pub counters: Arc<Counters>,
+}
+
+/// One side of the bridge.
+#[derive(Debug)]
+pub struct Side {
+    /// The broker.
+    pub address: BrokerAddress,
+    /// What has to be there.
+    pub topology: Topology,
+    /// The queue to consume from.
+    pub intake_queue: String,
+    /// The queue for messages from this side that could not be translated.
+    pub quarantine_queue: String,
+}
+/// The two directions of the bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the modern exchange to the legacy ones.
+    ToLegacy,
+    /// From the legacy exchanges to the modern one.
+    ToModern,
+}
+
+impl Direction {
+    /// The stable code, as it stands in the quarantine header and in logs.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::ToLegacy => "to_legacy",
+            Self::ToModern => "to_modern",
+        }
+    }
+}
+
+/// What to do about publications that no queue wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unroutable {
+    /// Nothing: on a direct exchange it is the normal case.
+    #[default]
+    Ignore,
+    /// Have the broker send them back, and count them.
+    Count,
+}
