@@ -15,7 +15,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Failure, mappings};
 use crate::amqp::{
-    self, Bridge, BrokerAddress, Counters, DirectionSnapshot, Event, RunError, Side, Snapshot, Unroutable,
+    self, Bridge, BrokerAddress, Counters, DirectionSnapshot, Event, Inequivalent, Object, RunError, Side,
+    Snapshot, Unroutable,
 };
 use crate::cli::{LogFormat, LogLevel, Run};
 use crate::config::{self, Bus, Config, ConfigError, Layer};
@@ -238,6 +239,11 @@ fn notify(state: sd_notify::NotifyState<'_>) {
 
 fn cannot_run(error: &RunError) -> Failure {
     match error {
+        RunError::Inequivalent { source: Inequivalent { object: Object::Queue, .. }, .. } => {
+            Failure::new(Exit::Misconfigured, error).help(
+                "it was made with another `queue_type`: set that one again, or delete the queue when it is empty",
+            )
+        }
         RunError::Inequivalent { .. } => Failure::new(Exit::Misconfigured, error).help(
             "the bridge never changes what it did not make: delete it if nothing needs it, or let the bridge run on \
              another virtual host",
