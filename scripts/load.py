@@ -23,6 +23,7 @@ from processes import ORIGIN_UUID, Failed, bridge
 
 LEGACY_FORM = {'name', 'data'}
 PATIENCE = 60  # seconds without any progress
+PREFETCH = 256  # of the bridge, unless its options say otherwise: how much may be in flight when a session ends
 
 
 class Direction:
@@ -40,34 +41,34 @@ class ToLegacy(Direction):
                          pika.BasicProperties(content_type='application/json', content_encoding='utf-8', delivery_mode=1),
                          'xivo-cti', 'call_created')
 
-    def body(self, number):
+    def body(self, number, attempt):
         return json.dumps({
             'name': 'call_created', 'required_acl': 'events.calls.2e752722-0864-4665-887d-a78a024cf7c7',
             'origin_uuid': ORIGIN_UUID,
-            'data': {'call_id': number, 'caller_id_name': 'Some One', 'caller_id_number': '1001', 'status': 'Ring',
+            'data': {'call_id': number, 'attempt': attempt, 'caller_id_name': 'Some One', 'caller_id_number': '1001', 'status': 'Ring',
                      'user_uuid': '2e752722-0864-4665-887d-a78a024cf7c7'}})
 
     def number(self, body):
         event = json.loads(body)
         if set(event) != LEGACY_FORM or event['name'] != 'call_created':
             raise ValueError(body)
-        return event['data']['call_id']
+        return event['data']['call_id'], event['data']['attempt']
 
 
 class ToModern(Direction):
     def __init__(self):
         super().__init__('to-modern', 'xivo-cti', 'call_form_result', pika.BasicProperties(), 'xivo', 'call_form_result')
 
-    def body(self, number):
+    def body(self, number, attempt):
         return json.dumps({'name': 'call_form_result', 'data': {
-            'user_id': number, 'variables': {'number': str(number), 'firstname': 'John', 'lastname': 'Doe'}}})
+            'user_id': number, 'attempt': attempt, 'variables': {'number': str(number), 'firstname': 'John', 'lastname': 'Doe'}}})
 
     def number(self, body):
         event = json.loads(body)
         number = event['data']['user_id']
         if event['name'] != 'call_form_result' or not event['origin_uuid'] or event['data']['variables']['number'] != str(number):
             raise ValueError(body)
-        return number
+        return number, event['data']['attempt']
 
 
 def parameters():
@@ -81,7 +82,7 @@ class Publisher:
         self.direction, self.window, self.confirmed = direction, window, confirmed
         self.todo = collections.deque()  # to be sent again, before anything new
         self.next, self.end = 0, count + 1
-        self.sent = self.sent_again = self.returned = self.connections = 0
+        self.sent = self.returned = self.connections = 0
         self.unconfirmed = collections.OrderedDict()  # delivery tag: number
         self.problem = None
 
@@ -93,17 +94,15 @@ class Publisher:
                                                on_open_error_callback=lambda connection, _: connection.ioloop.stop(),
                                                on_close_callback=lambda connection, _: connection.ioloop.stop())
             connection.ioloop.start()
-            again = len(self.unconfirmed)
             self.todo.extendleft(reversed(self.unconfirmed.values()))
             self.unconfirmed.clear()
-            self.sent_again += again
             if self.confirmed.value > before:
                 last = time.monotonic()
             if self.problem or time.monotonic() - last > PATIENCE:
                 break
             if not self.done():
                 time.sleep(0.1)
-        return {'sent': self.sent, 'sent_again': self.sent_again, 'returned': self.returned, 'problem': self.problem}
+        return {'sent': self.sent, 'returned': self.returned, 'problem': self.problem}
 
     def done(self):
         return self.next == self.end and not self.todo and not self.unconfirmed
@@ -128,7 +127,7 @@ class Publisher:
             self.tag += 1
             self.unconfirmed[self.tag] = number
             self.sent += 1
-            self.channel.basic_publish(self.direction.exchange, self.direction.key, self.direction.body(number),
+            self.channel.basic_publish(self.direction.exchange, self.direction.key, self.direction.body(number, self.connections),
                                        self.direction.properties, mandatory=True)
 
     def on_confirm(self, frame):
@@ -159,7 +158,8 @@ def publish(direction, count, window, confirmed, results):
 
 def receive(direction, count, bound, received, results):
     seen = bytearray(count + 1)
-    highest, doubled, redelivered, disordered = -1, 0, 0, 0
+    highest, doubled, sent_twice, redelivered, disordered = -1, 0, 0, 0, 0
+    attempts = set()
     wrong = None
     arrivals = array.array('d')
     last = time.monotonic()
@@ -183,8 +183,10 @@ def receive(direction, count, bound, received, results):
                 last = time.monotonic()
                 arrivals.append(last)
                 try:
-                    number = direction.number(body)
+                    number, attempt = direction.number(body)
                     first = not seen[number]
+                    known = (number, attempt) in attempts
+                    attempts.add((number, attempt))
                 except (ValueError, KeyError, IndexError, TypeError) as problem:
                     wrong = f'{problem!r}: {body!r}'
                     break
@@ -195,8 +197,10 @@ def receive(direction, count, bound, received, results):
                     received.value += 1
                 elif method.redelivered:
                     redelivered += 1  # the receiver's own doing: it had not acked it yet
+                elif known:
+                    doubled += 1  # published once and here twice: the bridge's doing
                 else:
-                    doubled += 1
+                    sent_twice += 1
                 unacked += 1
                 if unacked == 200 or number == count:
                     channel.basic_ack(method.delivery_tag, multiple=True)
@@ -208,7 +212,7 @@ def receive(direction, count, bound, received, results):
             connection.close()
         except AMQPError:
             time.sleep(0.1)
-    results.send({'lost': count - sum(seen[:count]), 'doubled': doubled, 'redelivered': redelivered, 'disordered': disordered,
+    results.send({'lost': count - sum(seen[:count]), 'doubled': doubled, 'sent_twice': sent_twice, 'redelivered': redelivered, 'disordered': disordered,
                   'wrong': wrong, 'arrivals': arrivals})
 
 
@@ -294,11 +298,13 @@ def measure(arguments, daemon):
         if restarted:
             begun, back = restarted
             resumed = resumption(got['arrivals'], begun)
-            row |= {'sent again': sent['sent_again'], 'redelivered': got['redelivered'], 'broker away': f'{back - begun:.1f} s',
+            row |= {'sent twice': got['sent_twice'], 'redelivered': got['redelivered'], 'broker away': f'{back - begun:.1f} s',
                     'resumed after': f'{max(0, resumed - back):.2f} s' if resumed else 'nothing left'}
         rows.append(row)
         if got['wrong']:
             failures.append(f"{run.direction.name}: not the expected form: {got['wrong']}")
+        if restarted and got['doubled'] > arguments.prefetch:
+            failures.append(f"{run.direction.name}: {got['doubled']} doubled, more than were in flight")
         for what in ('lost', 'disordered') if restarted else ('lost', 'doubled', 'disordered'):
             if got[what]:
                 failures.append(f'{run.direction.name}: {got[what]} {what}')
@@ -310,8 +316,8 @@ def measure(arguments, daemon):
         peak, cpu = usage_of(daemon.process.pid)
         print(f'\nbridge: {peak:.0f} MB at most, {cpu:.1f} s of processor time')
         if arguments.restart:
-            print('sent again: by the publisher, unconfirmed when the broker went; these and what the bridge had in flight can '
-                  'come doubled.\nredelivered: a second time from the receiver\'s own queue, not yet acked by it when the broker went.')
+            print('doubled: by the bridge, which had them in flight; at most its prefetch count.\nsent twice: by the publisher, for '
+                  'want of a confirm when the broker went.\nredelivered: a second time from the receiver\'s own queue, not yet acked by it when the broker went.')
     return failures
 
 
@@ -328,6 +334,7 @@ def main():
     parser.add_argument('--direction', choices=['to-legacy', 'to-modern', 'both'], default='both')
     parser.add_argument('--restart', action='store_true', help='stop and start the broker in the middle')
     parser.add_argument('--window', type=int, default=1000, help='unconfirmed events of a publisher (default: %(default)s)')
+    parser.add_argument('--prefetch', type=int, default=PREFETCH, help='prefetch count of the bridge (default: %(default)s)')
     parser.add_argument('--bridge', metavar='FILE', default=os.environ.get('CTI_BRIDGE'), help='the binary to start')
     parser.add_argument('--no-bridge', action='store_true', help='a bridge runs already')
     parser.add_argument('bridge_options', nargs='*', metavar='-- OPTION', help='options for the bridge, after --')
@@ -344,7 +351,7 @@ def main():
         if arguments.no_bridge:
             failures = measure(arguments, None)
         else:
-            with bridge(arguments.bridge, arguments.bridge_options) as daemon:
+            with bridge(arguments.bridge, ['--prefetch-count', str(arguments.prefetch), *arguments.bridge_options]) as daemon:
                 failures = measure(arguments, daemon)
                 status = daemon.stop()
                 if status:
