@@ -21,8 +21,8 @@ use crate::core::version::Version;
   echo '{\"name\": \"call_form_result\", \"data\": {\"user_id\": 40}}' | cti-bridge translate --to modern
   cti-bridge rules show call_created
 
-Exit codes: 0 done, 1 findings, 64 usage, 65 bad input, 66 no such input, 69 broker unreachable,
-70 bug, 75 gave up waiting, 77 access refused, 78 configuration, mapping file or topology invalid."
+Exit codes: 0 done, 1 findings, 64 usage, 66 no such input, 69 output cannot be written, 70 bug,
+77 access refused, 78 configuration, mapping file or topology invalid."
 )]
 pub struct Cli {
     /// What to do.

@@ -116,7 +116,7 @@ pub enum ConfigError {
     /// No `origin_uuid` anywhere.
     #[error("no origin uuid")]
     NoOriginUuid,
-    /// Both sides are the same broker and the modern exchange is a legacy one.
+    /// The modern exchange is one of the legacy ones.
     #[error("the modern exchange cannot be `{0}`: the bridge publishes legacy events there")]
     ExchangeOfLegacy(String),
 }

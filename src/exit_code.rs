@@ -11,16 +11,12 @@ pub enum Exit {
     Findings,
     /// 64: the command line is wrong.
     Usage,
-    /// 65: the input is not what it should be.
-    BadInput,
     /// 66: no such input.
     NoInput,
-    /// 69: the broker cannot be reached.
+    /// 69: what is needed outside cannot be reached: the output, and for some commands the broker.
     Unreachable,
     /// 70: a bug of ours.
     Bug,
-    /// 75: gave up waiting; trying again may help.
-    GaveUp,
     /// 77: the broker refuses the account.
     AccessRefused,
     /// 78: the configuration, a mapping file or the broker's topology is not as it must be.
@@ -29,15 +25,13 @@ pub enum Exit {
 
 impl Exit {
     /// Every exit code.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 8] = [
         Self::Done,
         Self::Findings,
         Self::Usage,
-        Self::BadInput,
         Self::NoInput,
         Self::Unreachable,
         Self::Bug,
-        Self::GaveUp,
         Self::AccessRefused,
         Self::Misconfigured,
     ];
@@ -49,11 +43,9 @@ impl Exit {
             Self::Done => 0,
             Self::Findings => 1,
             Self::Usage => 64,
-            Self::BadInput => 65,
             Self::NoInput => 66,
             Self::Unreachable => 69,
             Self::Bug => 70,
-            Self::GaveUp => 75,
             Self::AccessRefused => 77,
             Self::Misconfigured => 78,
         }

@@ -9,6 +9,7 @@ use clap::{CommandFactory, FromArgMatches};
 use cti_bridge::cli::{Cli, Command};
 use cti_bridge::commands::{Failure, rules, run, translate};
 use cti_bridge::exit_code::Exit;
+use cti_bridge::render;
 
 fn main() -> ExitCode {
     let matches = match Cli::command().try_get_matches() {
@@ -39,20 +40,20 @@ fn told(error: &clap::Error) -> ExitCode {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
         _ => Exit::Usage,
     };
-    // clap repeats what it does not understand, and that may be the address of a broker with its password.
-    let secret = std::env::args().any(|argument| argument.contains("://") && argument.contains('@'));
-    if exit == Exit::Usage && secret {
-        let message = "an address of a broker stands where none is expected, or beside a wrong option";
-        return report(&Failure::new(exit, message).help("`cti-bridge run --amqp-url URL`; see --help"))
-            .into();
-    }
+    let text = error.to_string();
+    let shown = render::without_passwords(&text);
     // Nothing is left to be done where even this cannot be written.
-    let _ = error.print();
+    let _ = if shown == text {
+        error.print()
+    } else {
+        // clap repeats what it does not understand, and that may be the address of a broker.
+        std::io::stderr().write_all(shown.as_bytes())
+    };
     exit.into()
 }
 
 fn report(failure: &Failure) -> Exit {
-    let text = failure.to_string();
+    let text = render::without_passwords(&failure.to_string());
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let text = if colours { text.replace("error:", "\u{1b}[1;31merror:\u{1b}[0m") } else { text };
     let _ = std::io::stderr().write_all(text.as_bytes());

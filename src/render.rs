@@ -36,8 +36,42 @@ pub fn diagnostic(path: &str, text: &str, diagnostic: &Diagnostic) -> String {
     out
 }
 
+/// The text with everything left out that stands where the address of a broker has name and password.
+#[must_use]
+pub fn without_passwords(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("://") {
+        let (before, after) = rest.split_at(start + 3);
+        out.push_str(before);
+        let end = after.find(|c: char| c.is_whitespace() || "'\"`".contains(c)).unwrap_or(after.len());
+        rest = match after[..end].rfind('@') {
+            Some(at) => {
+                out.push('…');
+                &after[at..]
+            }
+            None => after,
+        };
+    }
+    out.push_str(rest);
+    out
+}
+
 /// The text without control characters, which could drive a terminal.
 #[must_use]
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_passwords;
+
+    #[test]
+    fn an_address_is_shown_without_name_and_password() {
+        let shown =
+            without_passwords("cannot read 'amqp://u:p@ss@h/v': see https://example.org or amqps://h");
+        assert_eq!(shown, "cannot read 'amqp://…@h/v': see https://example.org or amqps://h");
+        assert_eq!(without_passwords("nothing to hide: a@b"), "nothing to hide: a@b");
+    }
 }

@@ -4,9 +4,11 @@
 //! them is published without waiting, and a delivery is acked when all of it is confirmed. Any fault ends the
 //! loop; what was not acked by then is delivered again to the next session.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -14,20 +16,20 @@ use jiff::Timestamp;
 use lapin::message::Delivery;
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
-use lapin::{Acker, BasicProperties, Channel, Confirmation};
+use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, error};
 
 use super::acks::Acks;
 use super::bridge::Unroutable;
-use super::care::{Care, Fingerprint};
+use super::care::{Care, Cares, Fingerprint};
 use super::counters::DirectionCounters;
 use super::fault::Fault;
 use super::properties::{Unpublishable, basic_properties, received, short};
 use super::quarantine::{self, Cause};
 use super::session::Link;
-use super::window::{Purpose, Window};
+use super::window::{Purpose, Settled, Window};
 use crate::core::message::{Outcome, Publication, Reason, Received, Refusal};
 
 /// As many deliveries are acked at once; beyond this nothing is gained (measured).
@@ -56,7 +58,7 @@ struct Loop<'l, 'b, 'f, T> {
     link: &'l Link,
     settings: Settings<'b>,
     translate: &'f T,
-    window: Window<Sending<'l>, Acker>,
+    window: Window<Sending<'l>, Delivery>,
     acks: Acks,
     /// The last delivery taken, while going one by one.
     head: Option<Fingerprint>,
@@ -67,7 +69,7 @@ struct Loop<'l, 'b, 'f, T> {
 pub(super) async fn run<'t>(
     link: &Link,
     settings: Settings<'_>,
-    care: &mut Care,
+    cares: &Cares,
     translate: &impl Translate<'t>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Fault> {
@@ -78,7 +80,8 @@ pub(super) async fn run<'t>(
 
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
 
-    let careful = care.is_on();
+    let care = cares.of(link.direction);
+    let careful = cares.is_on();
     let period = settings.confirm_timeout / PULSES;
     let mut pulse = tokio::time::interval_at(Instant::now() + period, period);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -88,16 +91,16 @@ pub(super) async fn run<'t>(
         // Nothing below has a budget of its own, and a backlog would keep signals and sockets waiting.
         tokio::task::consume_budget().await;
         let under_way = !this.window.is_empty();
-        let room = !care.is_on() || !under_way;
+        let room = !careful || !under_way;
         tokio::select! {
             biased;
-            settled = poll_fn(|context| this.window.poll_settled(context, BATCH)), if under_way => {
+            settled = poll_fn(|context| poll_settled(&mut this.window, link, settings, context)), if under_way => {
                 let settled = settled.inspect_err(|fault| this.convict(care, fault))?;
                 progress = true;
-                care.passed(settled.deliveries);
+                care.borrow_mut().passed(settled.deliveries);
                 settings.counters.published.add(settled.published);
                 settings.counters.unroutable.add(settled.unroutable);
-                this.acks.add(settled.last, settled.deliveries);
+                this.acks.add(settled.last.acker, settled.deliveries);
             }
             written = this.acks.written(), if this.acks.is_writing() => {
                 settings.counters.acked.add(written?);
@@ -108,7 +111,7 @@ pub(super) async fn run<'t>(
             _ = &mut stopped, if consuming => consuming = false,
             _ = pulse.tick() => {
                 if !under_way && !progress {
-                    care.over();
+                    care.borrow_mut().over();
                 }
                 let waiting = under_way && !progress && !link.is_blocked();
                 still = if waiting { still + 1 } else { 0 };
@@ -131,23 +134,25 @@ pub(super) async fn run<'t>(
         if this.acks.due() >= BATCH || this.window.is_empty() {
             this.acks.write();
         }
-        consuming &= !careful || care.is_on();
+        // Both directions share their connections, and go on with care until neither has a suspect left.
+        consuming &= !careful || cares.is_on();
     }
     Ok(())
 }
 
 impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
-    fn take(&mut self, delivery: Delivery, care: &Care) {
+    fn take(&mut self, delivery: Delivery, care: &RefCell<Care>) {
         let counters = self.settings.counters;
         counters.received.add(1);
         counters.redelivered.add(u64::from(delivery.redelivered));
+        let care = care.borrow();
         self.head = care.is_on().then(|| Fingerprint::of(&delivery));
         let convicted = self.head.and_then(|head| care.verdict(head)).map(Cause::Refused);
         let sendings = match convicted.map_or_else(|| self.translated(&delivery), Err) {
             Ok(sendings) => sendings,
-            Err(cause) => vec![self.to_quarantine(&delivery, &cause)],
+            Err(cause) => vec![to_quarantine(self.link, self.settings, &delivery, &cause)],
         };
-        self.window.push(delivery.acker, sendings);
+        self.window.push(delivery, sendings);
     }
 
     /// What is to be sent, or why the message goes to quarantine.
@@ -161,19 +166,12 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
             return Err(Cause::InternalError);
         };
         match outcome {
-            Outcome::Publish(publications) => {
-                // All or none: the second may turn out to be impossible when the first has gone.
-                let prepared: Result<Vec<_>, _> = publications.into_iter().map(Prepared::new).collect();
-                let prepared = prepared.map_err(|unpublishable| {
-                    let detail = unpublishable.to_string();
-                    Cause::Refused(Refusal { reason: Reason::RefusedByBroker, detail, rule: None })
-                })?;
-                let mandatory = self.settings.unroutable == Unroutable::Count;
-                let publishing = &self.link.publishing;
-                Ok(prepared
-                    .into_iter()
-                    .map(|prepared| (Purpose::Publication, prepared.send(publishing, mandatory)))
-                    .collect())
+            Outcome::Publish(publications) => self.published(publications),
+            Outcome::Partly(publications, refusal) => {
+                let mut sendings = self.published(publications)?;
+                let cause = Cause::Refused(refusal);
+                sendings.push(to_quarantine(self.link, self.settings, delivery, &cause));
+                Ok(sendings)
             }
             Outcome::Echo => {
                 self.settings.counters.echoes.add(1);
@@ -187,27 +185,61 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
         }
     }
 
-    fn to_quarantine(&self, delivery: &Delivery, cause: &Cause<'_>) -> (Purpose, Sending<'l>) {
-        let direction = self.link.direction;
-        let (reason, detail) = (cause.code(), cause.detail());
-        debug!(direction = direction.code(), reason, ?detail, "to quarantine");
-        self.settings.counters.quarantined(cause.reason());
-        let prepared = Prepared {
-            // The default exchange: straight to the queue of this name.
-            exchange: ShortString::default(),
-            routing_key: self.link.quarantine_queue.clone(),
-            properties: quarantine::properties(delivery, direction, cause, Timestamp::now()),
-            body: delivery.data.clone(),
-        };
-        (Purpose::Quarantine, prepared.send(&self.link.quarantine, true))
+    /// All or none: the second may turn out to be impossible when the first has gone.
+    fn published(
+        &self,
+        publications: Vec<Publication<'_>>,
+    ) -> Result<Vec<(Purpose, Sending<'l>)>, Cause<'t>> {
+        let prepared: Result<Vec<_>, _> = publications.into_iter().map(Prepared::new).collect();
+        let prepared = prepared.map_err(|unpublishable| {
+            let detail = unpublishable.to_string();
+            Cause::Refused(Refusal { reason: Reason::RefusedByBroker, detail, rule: None })
+        })?;
+        let mandatory = self.settings.unroutable == Unroutable::Count;
+        let send =
+            |prepared: Prepared| (Purpose::Publication, prepared.send(&self.link.publishing, mandatory));
+        Ok(prepared.into_iter().map(send).collect())
     }
 
     /// Remembers the message that was alone under way when the broker closed the channel.
-    fn convict(&self, care: &mut Care, fault: &Fault) {
+    fn convict(&self, care: &RefCell<Care>, fault: &Fault) {
         if let (Fault::Publish(_), Some(head), Some(text)) = (fault, self.head, fault.refusal()) {
-            care.convict(head, text);
+            care.borrow_mut().convict(head, text);
         }
     }
+}
+
+/// Settles what is confirmed; what is nacked goes to quarantine.
+fn poll_settled<'l>(
+    window: &mut Window<Sending<'l>, Delivery>,
+    link: &'l Link,
+    settings: Settings<'_>,
+    context: &mut Context<'_>,
+) -> Poll<Result<Settled<Delivery>, Fault>> {
+    window.poll_settled(context, BATCH, |delivery| {
+        let detail = "a queue that is bound to its exchange takes nothing more (basic.nack)".to_owned();
+        let refusal = Refusal { reason: Reason::RefusedByBroker, detail, rule: None };
+        to_quarantine(link, settings, delivery, &Cause::Refused(refusal))
+    })
+}
+
+fn to_quarantine<'l>(
+    link: &'l Link,
+    settings: Settings<'_>,
+    delivery: &Delivery,
+    cause: &Cause<'_>,
+) -> (Purpose, Sending<'l>) {
+    let (reason, detail) = (cause.code(), cause.detail());
+    debug!(direction = link.direction.code(), reason, ?detail, "to quarantine");
+    settings.counters.quarantined(cause.reason());
+    let prepared = Prepared {
+        // The default exchange: straight to the queue of this name.
+        exchange: ShortString::default(),
+        routing_key: link.quarantine_queue.clone(),
+        properties: quarantine::properties(delivery, link.direction, cause, Timestamp::now()),
+        body: delivery.data.clone(),
+    };
+    (Purpose::Quarantine, prepared.send(&link.quarantine, true))
 }
 
 /// A publication that is sure to be one on the wire.

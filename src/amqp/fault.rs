@@ -25,8 +25,8 @@ pub(super) enum Fault {
     /// The broker confirmed a message to quarantine and no queue took it.
     #[error("the quarantine queue is gone")]
     QuarantineGone,
-    /// The broker did not take a message, for instance because a queue is full.
-    #[error("the broker refused a message (basic.nack)")]
+    /// The quarantine queue did not take a message.
+    #[error("the broker refused a message to quarantine (basic.nack)")]
     Nacked,
     /// No confirm came in all this time, on a connection that was not blocked.
     #[error("no publisher confirm for {} seconds", _0.as_secs_f32())]

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::backoff::Backoff;
 use super::bridge::Bridge;
-use super::care::Care;
+use super::care::Cares;
 use super::declare::{Inequivalent, SetUpError};
 use super::direction::{self, Settings, Translate};
 use super::fault::Fault;
@@ -92,22 +92,24 @@ pub(super) async fn supervise<'t>(
 ) -> Result<(), RunError> {
     let mut shutdown = pin!(shutdown);
     let mut backoff = Backoff::default();
-    let mut cares = Cares::default();
+    let cares = Cares::default();
     let mut complaints = Complaints::default();
     let mut first = true;
     loop {
         let opened = tokio::select! {
             biased;
             () = &mut shutdown => return Ok(()),
-            opened = Session::open(bridge, cares.prefetch_count(bridge)) => opened,
+            opened = Session::open(bridge, cares.prefetch_count(bridge.prefetch_count)) => opened,
         };
         match opened {
             Err(open_error) => {
                 let cause = open_error.to_string();
                 if lost_while_consuming(&open_error) {
                     // The first delivery came and ended it, before the session was complete.
-                    cares.begin(bridge);
-                    backoff.reset();
+                    cares.begin(bridge.prefetch_count);
+                    if bridge.legacy.topology.queues.iter().any(|queue| queue.poison.is_some()) {
+                        backoff.reset();
+                    }
                 }
                 if let Some(fatal) = fatal(open_error).filter(|_| first) {
                     return Err(fatal);
@@ -131,8 +133,7 @@ pub(super) async fn supervise<'t>(
 
                 let began = Instant::now();
                 let (taken, settled) = (bridge.counters.taken(), bridge.counters.settled());
-                let ended =
-                    run_session(bridge, session, translations, &mut cares, &events, shutdown.as_mut());
+                let ended = run_session(bridge, session, translations, &cares, &events, shutdown.as_mut());
                 let fault = match ended.await {
                     Ended::Stopped => return Ok(()),
                     Ended::CareOver => {
@@ -144,13 +145,14 @@ pub(super) async fn supervise<'t>(
                 let progress = bridge.counters.settled() > settled;
                 let in_vain = bridge.counters.taken() > taken && !progress;
                 if fault.refusal().is_some() || fault.is_unreadable() || in_vain {
-                    cares.begin(bridge);
+                    cares.begin(bridge.prefetch_count);
                     let unreadable = fault.is_unreadable();
                     info!(unreadable, "a message may be the cause: going on one by one");
                 }
                 // A session that ended before it did anything was no good: do not hurry to the next. But a
                 // message that cannot be read is put away by the broker after some more deliveries.
-                if progress || fault.is_unreadable() || began.elapsed() >= Backoff::LONGEST {
+                let put_away = bridge.legacy.topology.queues.iter().any(|queue| queue.poison.is_some());
+                if progress || (fault.is_unreadable() && put_away) || began.elapsed() >= Backoff::LONGEST {
                     backoff.reset();
                 }
                 events(Event::Lost);
@@ -163,28 +165,6 @@ pub(super) async fn supervise<'t>(
                 }
             }
         }
-    }
-}
-
-/// What both directions remember of the sessions before.
-#[derive(Default)]
-struct Cares {
-    to_legacy: Care,
-    to_modern: Care,
-}
-
-impl Cares {
-    /// Any of the deliveries that were under way may be to blame, in either direction: they share connections.
-    fn begin(&mut self, bridge: &Bridge) {
-        let suspects = u64::from(bridge.prefetch_count);
-        self.to_legacy.begin(suspects);
-        self.to_modern.begin(suspects);
-    }
-
-    /// With a suspect among them, one delivery at a time: each that is under way when a session ends counts
-    /// against the delivery limit of its queue.
-    fn prefetch_count(&self, bridge: &Bridge) -> u16 {
-        if self.to_legacy.is_on() || self.to_modern.is_on() { 1 } else { bridge.prefetch_count }
     }
 }
 
@@ -203,7 +183,7 @@ async fn run_session<'t>(
     bridge: &Bridge,
     mut session: Session,
     translations: (&impl Translate<'t>, &impl Translate<'t>),
-    cares: &mut Cares,
+    cares: &Cares,
     on: &impl Fn(Event),
     shutdown: Pin<&mut impl Future<Output = ()>>,
 ) -> Ended {
@@ -218,17 +198,11 @@ async fn run_session<'t>(
         direction::run(
             to_legacy,
             settings(&bridge.counters.to_legacy),
-            &mut cares.to_legacy,
+            cares,
             translations.0,
             stopped.clone(),
         ),
-        direction::run(
-            to_modern,
-            settings(&bridge.counters.to_modern),
-            &mut cares.to_modern,
-            translations.1,
-            stopped,
-        ),
+        direction::run(to_modern, settings(&bridge.counters.to_modern), cares, translations.1, stopped),
     ));
 
     // The directions are asked first: they know best what an error of their channels means.

@@ -22,7 +22,7 @@ pub(super) enum Purpose {
     Quarantine,
 }
 
-/// The deliveries under way. `F` resolves to a publisher confirm, `T` is what it takes to ack the delivery.
+/// The deliveries under way. `F` resolves to a publisher confirm, `T` is the delivery itself.
 pub(super) struct Window<F: Future, T> {
     entries: VecDeque<Entry<F, T>>,
 }
@@ -41,10 +41,11 @@ pub(super) struct Settled<T> {
 }
 
 struct Entry<F: Future, T> {
-    acker: T,
+    delivery: T,
     confirms: Vec<(Purpose, MaybeDone<F>)>,
     confirmed: usize,
     unroutable: u64,
+    nacked: bool,
 }
 
 impl<F, T> Window<F, T>
@@ -60,7 +61,7 @@ where
     }
 
     /// Adds a delivery and sends what came of it, which may be nothing.
-    pub(super) fn push(&mut self, acker: T, sendings: Vec<(Purpose, F)>) {
+    pub(super) fn push(&mut self, delivery: T, sendings: Vec<(Purpose, F)>) {
         let mut confirms: Vec<_> =
             sendings.into_iter().map(|(purpose, sending)| (purpose, maybe_done(sending))).collect();
         // The first poll of a publish queues its frames. What wakes it later is of no interest until it is
@@ -69,22 +70,32 @@ where
         for (_, confirm) in &mut confirms {
             let _ = Pin::new(confirm).poll(&mut context);
         }
-        self.entries.push_back(Entry { acker, confirms, confirmed: 0, unroutable: 0 });
+        self.entries.push_back(Entry { delivery, confirms, confirmed: 0, unroutable: 0, nacked: false });
     }
 
     /// Ready when at least the oldest delivery is settled, with as many as are, up to `most`.
+    ///
+    /// A delivery of which a publication was nacked goes to quarantine, for one queue that takes nothing more must
+    /// not stop what is behind it. Only when quarantine is nacked too there is nothing left to be done.
     ///
     /// After an error the window is of no use any more.
     pub(super) fn poll_settled(
         &mut self,
         context: &mut Context<'_>,
         most: u64,
+        mut quarantine: impl FnMut(&T) -> (Purpose, F),
     ) -> Poll<Result<Settled<T>, Fault>> {
         let mut settled: Option<Settled<T>> = None;
         while let Some(oldest) = self.entries.front_mut() {
             match oldest.poll(context) {
                 Poll::Pending => break,
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                Poll::Ready(Ok(())) if oldest.nacked => {
+                    let (purpose, sending) = quarantine(&oldest.delivery);
+                    oldest.confirms = vec![(purpose, maybe_done(sending))];
+                    (oldest.confirmed, oldest.nacked) = (0, false);
+                    continue;
+                }
                 Poll::Ready(Ok(())) => {}
             }
             let Some(entry) = self.entries.pop_front() else {
@@ -95,7 +106,7 @@ where
                 .map_or((0, 0, 0), |so_far| (so_far.deliveries, so_far.published, so_far.unroutable));
             let publications = entry.confirms.iter().filter(|(purpose, _)| *purpose == Purpose::Publication);
             let done = Settled {
-                last: entry.acker,
+                last: entry.delivery,
                 deliveries: so_far.0 + 1,
                 published: so_far.1 + publications.count() as u64,
                 unroutable: so_far.2 + entry.unroutable,
@@ -124,7 +135,10 @@ where
                 (Some(Ok(Confirmation::Ack(Some(_)))), Purpose::Quarantine) => {
                     return Poll::Ready(Err(Fault::QuarantineGone));
                 }
-                (Some(Ok(Confirmation::Nack(_))), _) => return Poll::Ready(Err(Fault::Nacked)),
+                (Some(Ok(Confirmation::Nack(_))), Purpose::Publication) => self.nacked = true,
+                (Some(Ok(Confirmation::Nack(_))), Purpose::Quarantine) => {
+                    return Poll::Ready(Err(Fault::Nacked));
+                }
                 (Some(Err(error)), Purpose::Publication) => return Poll::Ready(Err(Fault::Publish(error))),
                 (Some(Err(error)), Purpose::Quarantine) => return Poll::Ready(Err(Fault::Quarantine(error))),
                 // Cannot be: the channel confirms, and this confirm was not asked before.
@@ -213,8 +227,12 @@ mod tests {
         (window, promises)
     }
 
+    fn no_quarantine(_: &usize) -> (Purpose, Promise) {
+        panic!("nothing was nacked")
+    }
+
     fn settled(window: &mut Window<Promise, usize>) -> Poll<Result<Settled<usize>, Fault>> {
-        window.poll_settled(&mut Context::from_waker(Waker::noop()), 64)
+        window.poll_settled(&mut Context::from_waker(Waker::noop()), 64, no_quarantine)
     }
 
     fn expect(window: &mut Window<Promise, usize>, last: usize, deliveries: u64) -> Settled<usize> {
@@ -273,7 +291,7 @@ mod tests {
     fn hands_out_no_more_than_asked_for() {
         let (mut window, _) = window(&[0, 0, 0]);
         let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(Ok(settled)) = window.poll_settled(&mut context, 2) else { panic!() };
+        let Poll::Ready(Ok(settled)) = window.poll_settled(&mut context, 2, no_quarantine) else { panic!() };
         assert_eq!((settled.last, settled.deliveries), (1, 2));
         expect(&mut window, 2, 1);
     }
@@ -289,7 +307,7 @@ mod tests {
         let (mut window, promises) = window(&[1, 1]);
         let count = Arc::new(Count(AtomicUsize::new(0)));
         let waker = Waker::from(Arc::clone(&count));
-        assert!(window.poll_settled(&mut Context::from_waker(&waker), 64).is_pending());
+        assert!(window.poll_settled(&mut Context::from_waker(&waker), 64, no_quarantine).is_pending());
         promises[1][0].resolve(ack());
         assert_eq!(count.0.load(Ordering::SeqCst), 0);
         promises[0][0].resolve(ack());
@@ -310,9 +328,32 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_settled_by_a_nack_or_an_error() {
-        let (mut window, promises) = window(&[1]);
-        promises[0][0].resolve(Ok(Confirmation::Nack(None)));
+    fn a_nacked_publication_takes_its_delivery_to_quarantine_and_no_other() {
+        let (mut window, promises) = window(&[1, 2, 1]);
+        let quarantine = Promise::default();
+        let poll = |window: &mut Window<Promise, usize>| {
+            window.poll_settled(&mut Context::from_waker(Waker::noop()), 64, |delivery| {
+                assert_eq!(*delivery, 1);
+                (Purpose::Quarantine, quarantine.clone())
+            })
+        };
+        promises[0][0].resolve(ack());
+        promises[1][0].resolve(Ok(Confirmation::Nack(None)));
+        promises[1][1].resolve(ack());
+        promises[2][0].resolve(ack());
+        assert!(matches!(poll(&mut window), Poll::Ready(Ok(Settled { last: 0, .. }))));
+        assert!(poll(&mut window).is_pending());
+        quarantine.resolve(ack());
+        let done = poll(&mut window);
+        assert!(matches!(done, Poll::Ready(Ok(Settled { last: 2, deliveries: 2, published: 1, .. }))));
+    }
+
+    #[test]
+    fn nothing_is_settled_by_an_error_or_a_nack_from_quarantine() {
+        let mut window = Window::new();
+        let promise = Promise::default();
+        promise.resolve(Ok(Confirmation::Nack(None)));
+        window.push(1, vec![(Purpose::Quarantine, promise)]);
         assert!(matches!(settled(&mut window), Poll::Ready(Err(Fault::Nacked))));
         let (mut window, promises) = self::window(&[1]);
         promises[0][0].resolve(Err(ErrorKind::MissingHeartbeatError.into()));

@@ -3,8 +3,10 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::io::IsTerminal;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
@@ -35,6 +37,9 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// Without any confirm for this long, a broker that is not blocked is taken for hung.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Address space only: what a stack does not use costs no memory. Not optimised, a level takes far more.
+const STACK_BYTES: usize = if cfg!(debug_assertions) { 2048 } else { 256 } * 1024 * 1024;
+
 /// The password that everybody knows, so that it may stand on a command line.
 const PUBLIC_PASSWORD: &str = "guest";
 
@@ -46,16 +51,45 @@ const PUBLIC_PASSWORD: &str = "guest";
 pub fn run(command: &Run, url_on_command_line: bool) -> Result<Exit, Failure> {
     let config = settings(command, url_on_command_line)?;
     let bridge = bridge(&config)?;
+    with_deep_stacks()?;
     log_to_stderr(command);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Bug, format!("cannot start: {error}")))?;
-    runtime.block_on(serve(&bridge, config.status_interval))
+    let cannot_start = |error| Failure::new(Exit::Bug, format!("cannot start: {error}"));
+    let serve = || {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot_start)?;
+        runtime.block_on(serve(&bridge, &config))
+    };
+    // Not the main thread, whose stack is as small as the machine's administrator likes.
+    thread::scope(|scope| {
+        let running = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, serve);
+        running.map_err(cannot_start)?.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Starts this program anew with stacks that bear the headers of any message.
+///
+/// A frame of headers has 128 KiB, which is room for 26,000 arrays one inside the other. They are read, copied and
+/// dropped by recursion in the client library, whose own thread has the standard library's 2 MiB and would
+/// overflow: one message would end the process, and do so again after every start.
+fn with_deep_stacks() -> Result<(), Failure> {
+    const VARIABLE: &str = "RUST_MIN_STACK";
+    let enough = |value: std::ffi::OsString| {
+        value.to_str()?.parse().ok().filter(|bytes: &usize| *bytes >= STACK_BYTES)
+    };
+    if std::env::var_os(VARIABLE).and_then(enough).is_some() {
+        return Ok(());
+    }
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new(Exit::Bug, format!("cannot find this program: {error}")))?;
+    let error = std::process::Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .env(VARIABLE, STACK_BYTES.to_string())
+        .exec();
+    Err(Failure::new(Exit::Bug, format!("cannot start anew: {error}")))
 }
 
 fn settings(command: &Run, url_on_command_line: bool) -> Result<Config, Failure> {
-    let url = match &command.amqp_url {
+    let url = match command.amqp_url.as_ref().filter(|url| !url.is_empty()) {
         None => None,
         Some(url) => {
             let address = BrokerAddress::parse(url).map_err(|error| Failure::new(Exit::Usage, error))?;
@@ -71,7 +105,7 @@ fn settings(command: &Run, url_on_command_line: bool) -> Result<Config, Failure>
     };
     let flags = Layer {
         bus: Bus { url, ..Bus::default() },
-        legacy_events: command.legacy_event.clone(),
+        legacy_events: command.legacy_event.iter().filter(|name| !name.is_empty()).cloned().collect(),
         modern_version: command.modern_version,
         unknown_events: command.unknown_events,
         origin_uuid: command.origin_uuid.clone(),
@@ -167,7 +201,7 @@ fn bridge(config: &Config) -> Result<Bridge, Failure> {
     })
 }
 
-async fn serve(bridge: &Bridge, status_interval: Option<Duration>) -> Result<Exit, Failure> {
+async fn serve(bridge: &Bridge, config: &Config) -> Result<Exit, Failure> {
     let no_signals = |error| Failure::new(Exit::Bug, format!("cannot wait for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
@@ -190,7 +224,7 @@ async fn serve(bridge: &Bridge, status_interval: Option<Duration>) -> Result<Exi
     );
     if bridge.legacy.topology.queues.iter().any(|queue| queue.kind == QueueKind::Classic) {
         info!(
-            "classic queues lose what is in them when the broker stops, and keep a message that nobody can read"
+            "classic queues lose what is in them when the broker stops, and one message that no client can read stops them"
         );
     }
     let was_ready = Cell::new(false);
@@ -207,7 +241,7 @@ async fn serve(bridge: &Bridge, status_interval: Option<Duration>) -> Result<Exi
         }
     };
     let running = amqp::run(bridge, on, shutdown);
-    let result = match status_interval {
+    let result = match config.status_interval {
         None => running.await,
         Some(period) => {
             let mut status = interval_at(Instant::now() + period, period);
@@ -227,7 +261,7 @@ async fn serve(bridge: &Bridge, status_interval: Option<Duration>) -> Result<Exi
         }
         Err(run_error) => {
             error!(cause = %run_error, "cannot run");
-            Err(cannot_run(&run_error))
+            Err(cannot_run(&run_error, config))
         }
     }
 }
@@ -237,7 +271,7 @@ fn notify(state: sd_notify::NotifyState<'_>) {
     let _ = sd_notify::notify(&[state]);
 }
 
-fn cannot_run(error: &RunError) -> Failure {
+fn cannot_run(error: &RunError, config: &Config) -> Failure {
     match error {
         RunError::Inequivalent { source: Inequivalent { object: Object::Queue, .. }, .. } => {
             Failure::new(Exit::Misconfigured, error).help(
@@ -248,11 +282,21 @@ fn cannot_run(error: &RunError) -> Failure {
             "the bridge never changes what it did not make: delete it if nothing needs it, or let the bridge run on \
              another virtual host",
         ),
-        RunError::AccessRefused { .. } => Failure::new(Exit::AccessRefused, error).help(
-            "check user, password and virtual host; the account needs configure, write and read on \
-             `^(cti-bridge\\..*|xivo.*|amq\\.default)$`, and `guest` is let in from the broker's own machine only",
-        ),
+        RunError::AccessRefused { .. } => {
+            Failure::new(Exit::AccessRefused, error).help(format!(
+                "check user, password and virtual host; the account needs configure, write and read on `{}`, and \
+                 `guest` is let in from the broker's own machine only",
+                permissions(config)
+            ))
+        }
     }
+}
+
+/// The pattern of all that an account needs, for `rabbitmqctl set_permissions`.
+fn permissions(config: &Config) -> String {
+    let literal = |text: &str| text.replace('.', "\\.");
+    let (prefix, exchange) = (literal(&config.queue_prefix), literal(&config.exchange_name));
+    format!("^({prefix}\\..*|{exchange}|xivo-cti|xivo-ami|xivo-status-updates|amq\\.default)$")
 }
 
 fn tell(snapshot: &Snapshot, what: &'static str) {

@@ -13,7 +13,7 @@ use super::{Failure, load};
 use crate::cli::{Form, Translate};
 use crate::core::catalog::Catalog;
 use crate::core::message::{
-    DeliveryMode, HeaderValue, Outcome, Properties, Publication, Received, ReceivedProperties,
+    DeliveryMode, HeaderValue, Outcome, Properties, Publication, Received, ReceivedProperties, Refusal,
 };
 use crate::core::settings::{BridgeId, Listen, Settings};
 use crate::core::translate::Translator;
@@ -208,10 +208,13 @@ impl<W: Write> Work<'_, W> {
                 }
                 Ok(Ok(()))
             }
-            Outcome::Refused(refusal) => {
-                let rule = refusal.rule.map_or(String::new(), |rule| format!(" (rule `{rule}`)"));
-                Ok(Err(format!("{}: {}{rule}", refusal.reason.code(), refusal.detail)))
+            Outcome::Partly(publications, refusal) => {
+                for publication in &publications {
+                    self.write(publication)?;
+                }
+                Ok(Err(told(&refusal)))
             }
+            Outcome::Refused(refusal) => Ok(Err(told(&refusal))),
             Outcome::Dropped | Outcome::Echo => Ok(Ok(())),
         }
     }
@@ -238,6 +241,11 @@ impl<W: Write> Work<'_, W> {
 fn without_place(error: &serde_json::Error) -> String {
     let sentence = error.to_string();
     sentence.split(" at line ").next().unwrap_or_default().to_owned()
+}
+
+fn told(refusal: &Refusal<'_>) -> String {
+    let rule = refusal.rule.map_or(String::new(), |rule| format!(" (rule `{rule}`)"));
+    format!("{}: {}{rule}", refusal.reason.code(), refusal.detail)
 }
 
 fn properties<'p>(properties: &'p Properties<'_>) -> LineProperties<'p> {

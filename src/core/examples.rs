@@ -227,6 +227,7 @@ fn told(outcome: &Outcome<'_>) -> String {
             format!("it is refused with `{}`: {}", refusal.reason.code(), refusal.detail)
         }
         Outcome::Publish(_) => "it is published".into(),
+        Outcome::Partly(_, refusal) => format!("only a part is published: {}", refusal.detail),
         Outcome::Echo | Outcome::Dropped => "it is dropped".into(),
     }
 }

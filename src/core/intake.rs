@@ -61,7 +61,7 @@ impl Intake {
         let poison = (self.queue_kind == QueueKind::Quorum)
             .then(|| Poison { delivery_limit: DELIVERY_LIMIT, quarantine_queue: self.quarantine_queue() });
         let intake = Queue { name: intake, kind: self.queue_kind, single_active_consumer: true, poison };
-        // Read by hand and rarely: any number of readers, and always the safe kind.
+        // Read by hand and rarely, by any number of readers.
         let quarantine = Queue {
             name: self.quarantine_queue(),
             kind: self.queue_kind,

@@ -64,6 +64,9 @@ pub enum Mark<'m> {
 pub enum Outcome<'t> {
     /// Publish all of these, await their confirms, then ack. Never empty.
     Publish(Vec<Publication<'t>>),
+    /// Publish all of these, and put the message in quarantine as well: something more was to come of it.
+    /// Ack when all of that is confirmed.
+    Partly(Vec<Publication<'t>>, Refusal<'t>),
     /// It passed this bridge before: ack and count it.
     Echo,
     /// The configuration says to drop it (`unknown_events: drop`): ack and count it.
@@ -145,7 +148,7 @@ pub enum Reason {
     NotUtf8,
     /// The body is not JSON as RFC 8259 has it.
     NotJson,
-    /// The body is JSON and not an object, or an envelope key is there twice or has the wrong type.
+    /// The body is JSON and not an object, or an envelope key is there twice.
     NotAnEvent,
     /// The body has no usable `name`.
     BadName,
@@ -161,15 +164,17 @@ pub enum Reason {
     RemovedEvent,
     /// A field that the rule needs is missing, doubled or of another type.
     BadField,
+    /// More events would come of it than one message may cause.
+    TooManyEvents,
     /// A value would become more than one word of a routing key or an ACL.
     UnsafeValue,
-    /// The broker would not take the publication.
+    /// The broker would not take the publication, or a queue that it was for.
     RefusedByBroker,
 }
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::TooLarge,
         Self::NotUtf8,
         Self::NotJson,
@@ -181,6 +186,7 @@ impl Reason {
         Self::NotListenedFor,
         Self::RemovedEvent,
         Self::BadField,
+        Self::TooManyEvents,
         Self::UnsafeValue,
         Self::RefusedByBroker,
     ];
@@ -200,6 +206,7 @@ impl Reason {
             Self::NotListenedFor => "not_listened_for",
             Self::RemovedEvent => "removed_event",
             Self::BadField => "bad_field",
+            Self::TooManyEvents => "too_many_events",
             Self::UnsafeValue => "unsafe_value",
             Self::RefusedByBroker => "refused_by_broker",
         }

@@ -19,6 +19,8 @@ use super::message::{
 use super::rule::{DEFAULT_LEGACY_EXCHANGE, HeaderTemplate, Modern, ModernFace, Rebuilt};
 use super::settings::{Listen, OriginUuid, Settings, UnknownEvents, is_id};
 
+/// As many legacy events may be rebuilt from one modern event: a user has a few lines, a hostile event millions.
+const MAX_EVENTS: usize = 256;
 /// The longest mark that is read, in bytes; a longer one was not written by a bridge.
 const MAX_MARK_BYTES: usize = 2048;
 
@@ -91,12 +93,22 @@ impl Translator {
         if let Err(outcome) = main {
             return outcome;
         }
+        let mut failed = None;
         for entry in self.catalog.rebuilt_from(&event.name) {
-            if let Some(from) = &entry.rule.rebuilt_from
-                && let Err(failure) = self.rebuild(entry, from, event.data, &mark, &mut publications)
-            {
-                return refused(failure, Some(&entry.label));
+            let Some(from) = &entry.rule.rebuilt_from else { continue };
+            let before = publications.len();
+            if let Err((reason, detail)) = self.rebuild(entry, from, event.data, &mark, &mut publications) {
+                publications.truncate(before);
+                failed.get_or_insert(Refusal { reason, detail, rule: Some(&entry.label) });
             }
+        }
+        // The event's own form needs no rule to be right: it goes out, whatever cannot be made of it besides.
+        if let Some(refusal) = failed {
+            return if publications.is_empty() {
+                Outcome::Refused(refusal)
+            } else {
+                Outcome::Partly(publications, refusal)
+            };
         }
         if publications.is_empty() { Outcome::Dropped } else { Outcome::Publish(publications) }
     }
@@ -146,6 +158,10 @@ impl Translator {
                     .collect::<Result<_, _>>()?
             }
         };
+        if sources.len() > MAX_EVENTS {
+            let detail = format!("{} events would come of it, more than {MAX_EVENTS}", sources.len());
+            return Err((Reason::TooManyEvents, detail));
+        }
         let name = render_name(&entry.name, &[])?;
         for source in &sources {
             let mut data = String::from("{");

@@ -1,8 +1,10 @@
 //! A message for which the broker itself closes the channel.
 
+use lapin::options::QueueDeclareOptions;
+use lapin::types::AMQPValue;
 use serde_json::json;
 
-use super::harness::{NARROW, PASSWORD, World};
+use super::harness::{NARROW, PASSWORD, World, eventually, long, rabbitmqctl_meanwhile, table};
 
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
@@ -53,4 +55,79 @@ async fn a_message_that_the_broker_refuses_is_found_among_many_and_stops_no_othe
     let (_, to_modern) = bridge.stop().await;
     assert_eq!(to_modern["quarantined"], 3);
     assert_eq!(world.client.depth("cti-bridge.legacy").await, 0);
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn a_queue_that_takes_nothing_more_stops_only_what_is_for_it() {
+    let world = World::new().await;
+    let mut bridge = world.bridge().start().await;
+    let full = table([("x-max-length", AMQPValue::LongInt(1)), ("x-overflow", long("reject-publish"))]);
+    let channel = &world.client.channel;
+    channel.queue_declare("full".into(), QueueDeclareOptions::default(), full).await.unwrap();
+    world.client.bind("full", &[("xivo-cti", "call_created")]).await;
+    let mut legacy = world.client.tap(&[("xivo-cti", "call_held")]).await;
+    let count = 20;
+    for number in 0..count {
+        for name in ["call_created", "call_held"] {
+            let event = json!({"name": name, "data": {"call_id": number}});
+            world.client.publish("xivo", "calls.call", event.to_string()).await;
+        }
+    }
+    for number in 0..count {
+        assert_eq!(legacy.event().await["data"]["call_id"], number);
+    }
+    let mut quarantine = world.client.tap_queue("cti-bridge.quarantine").await;
+    let refused = quarantine.next().await;
+    assert_eq!(super::harness::json_of(&refused)["name"], "call_created");
+    let headers = refused.properties.headers().as_ref().unwrap();
+    let reason = super::harness::text(headers.inner().get("cti-bridge-reason").unwrap()).unwrap();
+    assert_eq!(reason, "refused_by_broker");
+    let (to_legacy, _) = bridge.stop().await;
+    assert_eq!(to_legacy["sessions"], 1, "no session ends for it");
+    assert_eq!(to_legacy["acked"], u64::try_from(count * 2).unwrap());
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn both_directions_go_on_while_one_of_them_is_careful_and_after_that() {
+    let world = World::new().await;
+    let mut bridge = world
+        .bridge()
+        .env("CTI_BRIDGE_AMQP_URL", world.url_of(NARROW, PASSWORD))
+        .args(["--legacy-event", "auth_tenant_deleted"])
+        .start()
+        .await;
+    let mut legacy = world.client.tap(&[("xivo-cti", "call_held")]).await;
+    let mut modern = world.client.tap(&[("xivo", "call_form_result")]).await;
+    // The broker refuses this one, and from then on both directions are careful.
+    let bad = json!({"name": "auth_tenant_deleted", "data": {"uuid": "forbidden"}});
+    world.client.publish("xivo-cti", "auth_tenant_deleted", bad.to_string()).await;
+    let mut kept = Vec::new();
+    for number in 0..20 {
+        if number == 10 {
+            rabbitmqctl_meanwhile(&["close_all_connections", "--vhost", &world.vhost, "test"]).await;
+            // This test's own connection is among them.
+            let client = super::harness::Client::connect(&world.url()).await;
+            legacy = client.tap(&[("xivo-cti", "call_held")]).await;
+            modern = client.tap(&[("xivo", "call_form_result")]).await;
+            kept.push(client);
+        }
+        let client = super::harness::Client::connect(&world.url()).await;
+        let held = json!({"name": "call_held", "data": {"call_id": number}});
+        client.publish("xivo", "calls.hold.created", held.to_string()).await;
+        let form = json!({"name": "call_form_result", "data": {"user_id": number}});
+        client.publish("xivo-cti", "call_form_result", form.to_string()).await;
+        let arrived = async |tap: &mut super::harness::Tap, field: &str| {
+            while tap.event().await["data"][field] != number {}
+        };
+        arrived(&mut legacy, "call_id").await;
+        arrived(&mut modern, "user_id").await;
+    }
+    let client = super::harness::Client::connect(&world.url()).await;
+    eventually("the refused message in quarantine", async || {
+        (client.depth("cti-bridge.quarantine").await == 1).then_some(())
+    })
+    .await;
+    bridge.stop().await;
 }

@@ -71,6 +71,42 @@ fn long(text: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn headers_nested_as_deep_as_a_frame_allows_do_not_end_the_bridge() {
+    let world = World::new().await;
+    let mut bridge = world.bridge().start().await;
+    let process = bridge.id();
+    let mut legacy = world.client.tap(&[("xivo-cti", "call_held")]).await;
+    // Five bytes a level for arrays, seven for tables, whose values have names; a frame has 131,072.
+    let nested = |kind: u8, levels: usize| {
+        let mut value = Vec::new();
+        for _ in 0..levels {
+            let named = kind == b'F' && !value.is_empty();
+            let content = if named { [&short(b"a")[..], &value].concat() } else { value };
+            value = [&[kind][..], &long(&content)].concat();
+        }
+        let field = [&short(b"deep")[..], &value].concat();
+        [&0x2000_u16.to_be_bytes()[..], &long(&field)].concat()
+    };
+    for properties in [nested(b'A', 26_000), nested(b'F', 18_000)] {
+        let mut raw = Raw::connect(&world.vhost);
+        raw.publish(b"calls", &properties, br#"{"name": "call_held", "data": {"call_id": "deep"}}"#);
+        raw.close();
+        assert_eq!(legacy.event().await["data"]["call_id"], "deep");
+    }
+    // To quarantine as well.
+    let mut raw = Raw::connect(&world.vhost);
+    raw.publish(b"calls", &nested(b'A', 20_000), b"not json");
+    raw.close();
+    eventually("the message in quarantine", async || {
+        (world.client.depth("cti-bridge.quarantine").await == 1).then_some(())
+    })
+    .await;
+    assert!(bridge.is_running());
+    assert_eq!(bridge.id(), process);
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
 async fn what_no_client_can_read_is_put_away_by_the_broker_and_stops_no_other() {
     const NOT_UTF8: &[u8] = b"caf\xe9";
     let world = World::new().await;

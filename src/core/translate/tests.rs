@@ -465,7 +465,7 @@ mod removed {
             Outcome::Publish(made) => {
                 Ok(made.iter().map(|made| (made.routing_key.to_string(), text(made))).collect())
             }
-            Outcome::Refused(refusal) => Err(refusal.reason),
+            Outcome::Refused(refusal) | Outcome::Partly(_, refusal) => Err(refusal.reason),
             outcome => panic!("{outcome:?}"),
         }
     }
@@ -492,7 +492,25 @@ mod removed {
     }
 
     #[test]
-    fn what_cannot_be_rebuilt_whole_is_not_rebuilt_at_all() {
+    fn what_cannot_be_rebuilt_stops_nothing_else_that_comes_of_the_event() {
+        let translator = translator();
+        let body = r#"{"name":"chatd_presence_updated","data":{"uuid":"u","state":"unheard of","lines":[{"id":1,"state":"talking"}]}}"#;
+        let Outcome::Partly(made, refusal) = translator.to_legacy(&message(body)) else { panic!("partly") };
+        let keys: Vec<_> = made.iter().map(|made| made.routing_key.as_ref()).collect();
+        assert_eq!(keys, ["chatd_presence_updated", "endpoint_status_update"]);
+        assert_eq!((refusal.reason, refusal.rule), (Reason::BadField, Some("user_status_update")));
+    }
+
+    #[test]
+    fn one_event_does_not_become_thousands() {
+        let lines = |count: usize| vec![r#"{"id":1,"state":"talking"}"#; count].join(",");
+        let data = |count| format!(r#"{{"uuid":"u","state":"available","lines":[{}]}}"#, lines(count));
+        assert!(rebuilt(&data(256)).is_ok());
+        assert_eq!(rebuilt(&data(257)), Err(Reason::TooManyEvents));
+    }
+
+    #[test]
+    fn what_cannot_be_rebuilt_whole_is_told() {
         let good_line = r#"[{"id":1,"state":"talking"}]"#;
         for data in [
             r#"null"#.to_owned(),
