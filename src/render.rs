@@ -36,7 +36,7 @@ pub fn diagnostic(path: &str, text: &str, diagnostic: &Diagnostic) -> String {
     out
 }
 
-/// The text with everything left out that stands where the address of a broker has name and password.
+/// The text without what stands where the address of a broker has its password.
 #[must_use]
 pub fn without_passwords(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -45,10 +45,12 @@ pub fn without_passwords(text: &str) -> String {
         let (before, after) = rest.split_at(start + 3);
         out.push_str(before);
         let end = after.find(|c: char| c.is_whitespace() || "'\"`".contains(c)).unwrap_or(after.len());
-        rest = match after[..end].rfind('@') {
-            Some(at) => {
+        let password = after[..end].rfind('@').and_then(|at| Some((after[..at].find(':')? + 1, at)));
+        rest = match password {
+            Some((start, end)) => {
+                out.push_str(&after[..start]);
                 out.push('…');
-                &after[at..]
+                &after[end..]
             }
             None => after,
         };
@@ -68,10 +70,10 @@ mod tests {
     use super::without_passwords;
 
     #[test]
-    fn an_address_is_shown_without_name_and_password() {
+    fn an_address_is_shown_without_its_password() {
         let shown =
-            without_passwords("cannot read 'amqp://u:p@ss@h/v': see https://example.org or amqps://h");
-        assert_eq!(shown, "cannot read 'amqp://…@h/v': see https://example.org or amqps://h");
+            without_passwords("cannot read 'amqp://u:p@ss@h/v': see https://example.org or amqps://u@h");
+        assert_eq!(shown, "cannot read 'amqp://u:…@h/v': see https://example.org or amqps://u@h");
         assert_eq!(without_passwords("nothing to hide: a@b"), "nothing to hide: a@b");
     }
 }

@@ -81,7 +81,7 @@ const LAYERS: [Layer; 9] = [
     },
     Layer {
         part: "main",
-        modules: &["cli", "commands", "exit_code"],
+        modules: &["cli", "commands", "exit_code", "render"],
         crates: &["clap"],
         not_std: &["fs", "net"],
         may_print: true,
