@@ -29,6 +29,15 @@ pub struct Bridge {
     pub counters: Arc<Counters>,
 }
 
+impl Bridge {
+    /// Whether the brokers themselves put a message away that ends every session.
+    pub(super) fn broker_puts_poison_away(&self) -> bool {
+        [&self.legacy, &self.modern]
+            .iter()
+            .all(|side| side.topology.queues.iter().any(|queue| queue.poison.is_some()))
+    }
+}
+
 /// One side of the bridge.
 #[derive(Debug)]
 pub struct Side {

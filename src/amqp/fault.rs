@@ -11,7 +11,7 @@ use super::printable::printable;
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum Fault {
     /// The consumer reported an error.
-    #[error("consuming failed: {}", printable(_0))]
+    #[error("consuming failed: {}", words(_0))]
     Consume(Error),
     /// The stream of deliveries ended by itself; so it is when somebody deletes the queue.
     #[error("the broker ended the consumer of `{queue}`: was the queue deleted?")]
@@ -38,11 +38,21 @@ pub(super) enum Fault {
     #[error("acknowledging failed: the channel is closed")]
     AckTooLate,
     /// A connection or a channel reported an error by itself.
-    #[error("{}", printable(_0))]
+    #[error("{}", words(_0))]
     Lost(Error),
     /// A connection or a channel is closed and nobody said why.
     #[error("a connection or channel is closed")]
     Closed,
+}
+
+/// The error in words; the parser's own say nothing to a user.
+fn words(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::ParsingError(_) => {
+            "a message cannot be read: text outside its body is not UTF-8".to_owned()
+        }
+        _ => printable(error),
+    }
 }
 
 impl Fault {

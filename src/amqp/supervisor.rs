@@ -107,7 +107,7 @@ pub(super) async fn supervise<'t>(
                 if lost_while_consuming(&open_error) {
                     // The first delivery came and ended it, before the session was complete.
                     cares.begin(bridge.prefetch_count);
-                    if bridge.legacy.topology.queues.iter().any(|queue| queue.poison.is_some()) {
+                    if bridge.broker_puts_poison_away() {
                         backoff.reset();
                     }
                 }
@@ -146,13 +146,12 @@ pub(super) async fn supervise<'t>(
                 let in_vain = bridge.counters.taken() > taken && !progress;
                 if fault.refusal().is_some() || fault.is_unreadable() || in_vain {
                     cares.begin(bridge.prefetch_count);
-                    let unreadable = fault.is_unreadable();
-                    info!(unreadable, "a message may be the cause: going on one by one");
+                    info!("a message may be the cause: going on one by one");
                 }
                 // A session that ended before it did anything was no good: do not hurry to the next. But a
                 // message that cannot be read is put away by the broker after some more deliveries.
-                let put_away = bridge.legacy.topology.queues.iter().any(|queue| queue.poison.is_some());
-                if progress || (fault.is_unreadable() && put_away) || began.elapsed() >= Backoff::LONGEST {
+                let put_away = fault.is_unreadable() && bridge.broker_puts_poison_away();
+                if progress || put_away || began.elapsed() >= Backoff::LONGEST {
                     backoff.reset();
                 }
                 events(Event::Lost);
