@@ -57,17 +57,17 @@ pub struct RulesFrom {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Settings come from /etc/cti-bridge/config.yml, then /etc/cti-bridge/conf.d/*.yml, then the
-environment, then these options. A password belongs into a file (`bus: {password_file: …}`), the environment
+environment, then these options. A password belongs in a file (`bus: {password_file: …}`), the environment
 variable CTI_BRIDGE_AMQP_URL or the systemd credential `amqp-password`, never on the command line."
 )]
 pub struct Run {
     /// The broker, as amqp://user@host:5672/vhost [default: guest on localhost]
     #[arg(long, value_name = "URL", env = "CTI_BRIDGE_AMQP_URL", hide_env_values = true)]
     pub amqp_url: Option<String>,
-    /// The uuid of this server, written into events that have none [env: XIVO_UUID too]
+    /// The uuid of this server, written into events that have none; XIVO_UUID works too
     #[arg(long, value_name = "UUID", env = "CTI_BRIDGE_ORIGIN_UUID", value_parser = origin_uuid)]
     pub origin_uuid: Option<OriginUuid>,
-    /// Also listen for these events on the legacy side; `all` for every event of the catalog
+    /// Also listen for these events on the legacy side: NAME[,NAME…], may be repeated; `all` for every event
     #[arg(long, value_name = "NAME", env = "CTI_BRIDGE_LEGACY_EVENTS", value_delimiter = ',')]
     pub legacy_event: Vec<String>,
     /// Read this file instead of /etc/cti-bridge
@@ -98,10 +98,10 @@ pub struct Run {
     #[command(flatten)]
     pub rules: RulesFrom,
     /// How log lines are written
-    #[arg(long, value_enum, default_value_t, env = "CTI_BRIDGE_LOG_FORMAT")]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, env = "CTI_BRIDGE_LOG_FORMAT")]
     pub log_format: LogFormat,
     /// Which log lines are written
-    #[arg(long, value_enum, default_value_t, env = "CTI_BRIDGE_LOG_LEVEL")]
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t, env = "CTI_BRIDGE_LOG_LEVEL")]
     pub log_level: LogLevel,
 }
 
@@ -114,7 +114,7 @@ again. A line that cannot be translated is told on standard error with its numbe
 )]
 pub struct Translate {
     /// The form to translate to
-    #[arg(long, value_enum)]
+    #[arg(long, value_name = "FORM", value_enum)]
     pub to: Form,
     /// Write the event alone, without routing key and properties
     #[arg(long)]

@@ -26,6 +26,9 @@ const DEFAULT_DIRECTORY: &str = "/etc/cti-bridge/conf.d";
 /// The name of a systemd credential that holds the password.
 const CREDENTIAL: &str = "amqp-password";
 
+/// From here on the platform's daemons publish on `wazo-headers` (Wazo upgrade notes, 23.01).
+const HEADERS_SINCE: Version = Version::new(23, 1);
+
 /// What one source of settings says; later sources lie over earlier ones.
 #[derive(Debug, Clone, Default)]
 pub struct Layer {
@@ -215,19 +218,25 @@ impl Layer {
         bus.password = bus.password.or(credential);
         let legacy = bus.clone().under(self.legacy_bus);
         let modern = bus.under(self.modern_bus);
-        let exchange_name = modern.exchange_name.clone().unwrap_or_else(|| "xivo".into());
+        let modern_version = self.modern_version.unwrap_or(crate::core::examples::DOCUMENTED_VERSION);
+        let (name, kind) = if modern_version < HEADERS_SINCE {
+            ("xivo", ExchangeKind::Topic)
+        } else {
+            ("wazo-headers", ExchangeKind::Headers)
+        };
+        let exchange_name = modern.exchange_name.clone().unwrap_or_else(|| name.into());
         if ["xivo-cti", "xivo-ami", "xivo-status-updates"].contains(&exchange_name.as_str()) {
             return Err(ConfigError::ExchangeOfLegacy(exchange_name));
         }
         // The uuid tells servers apart, and two instances on one server are one bridge.
         let bridge_id = self.bridge_id.or_else(|| BridgeId::parse(origin_uuid.as_str()));
         Ok(Config {
-            exchange_type: modern.exchange_type.unwrap_or(ExchangeKind::Topic),
+            exchange_type: modern.exchange_type.unwrap_or(kind),
             legacy: legacy.address(),
             modern: modern.address(),
             exchange_name,
             declare: self.declare.unwrap_or(true),
-            modern_version: self.modern_version.unwrap_or(crate::core::examples::DOCUMENTED_VERSION),
+            modern_version,
             legacy_events: self.legacy_events,
             legacy_content_type: self.legacy_content_type,
             unknown_events: self.unknown_events.unwrap_or_default(),
@@ -316,6 +325,19 @@ mod tests {
         assert_eq!(config.exchange_type, ExchangeKind::Headers);
         assert_eq!((config.modern.host.as_str(), config.modern.vhost.as_str()), ("pbx", "/"));
         assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn the_exchange_is_the_one_of_the_version() {
+        let exchange = |text: &str| {
+            let config = finish(text);
+            (config.exchange_name, config.exchange_type)
+        };
+        let headers = ("wazo-headers".to_owned(), ExchangeKind::Headers);
+        assert_eq!(exchange("modern: {version: '22.17'}"), ("xivo".to_owned(), ExchangeKind::Topic));
+        assert_eq!(exchange("modern: {version: '23.01'}"), headers);
+        let named = "modern: {version: '23.01', bus: {exchange_name: own, exchange_type: topic}}";
+        assert_eq!(exchange(named), ("own".to_owned(), ExchangeKind::Topic));
     }
 
     #[test]

@@ -259,6 +259,20 @@ mod translate {
     }
 
     #[test]
+    fn a_rule_that_is_replaced_is_told_as_that() {
+        let rule = "- event: call_created\n  source: a site\n  modern: {routing_key: own.key}\n";
+        let directory = Directory::new("cli/replaced").file("own/calls.yaml", rule);
+        let list = cti(["rules", "list", "--mappings", "own"]).within(&directory).run().stdout;
+        let rows: Vec<_> = list.lines().filter(|line| line.starts_with("call_created ")).collect();
+        assert!(matches!(rows[..], [row] if row.ends_with("own.key")), "{rows:?}");
+        let show =
+            cti(["rules", "show", "call_created", "--mappings", "own"]).within(&directory).run().stdout;
+        let (builtin, own) = show.split_once("\n\n").expect("both rules");
+        assert!(builtin.ends_with("  replaced      in own/calls.yaml"), "{builtin}");
+        assert!(own.contains("own.key") && !own.contains("replaced"), "{own}");
+    }
+
+    #[test]
     fn a_broken_rule_stops_it_before_it_begins() {
         let directory = Directory::new("cli/broken").file("rules/calls.yaml", "- event: call_held\n");
         let ran =
@@ -331,7 +345,7 @@ mod rules {
         let ran = cti(["rules", "check", "rules"]).within(&directory).run();
         assert_eq!(ran.code, 78);
         assert!(ran.stderr.contains("rules/a.yaml:1:3") && ran.stderr.contains("rules/b.yaml:1:10"));
-        assert!(ran.stderr.ends_with("\n\n3 mistakes\n"), "{}", ran.stderr);
+        assert!(ran.stderr.ends_with("\n\n5 mistakes\n"), "{}", ran.stderr);
     }
 
     #[test]

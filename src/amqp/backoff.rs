@@ -21,7 +21,7 @@ impl Backoff {
         // A hasher's keys are the random numbers that the standard library has.
         let delay = jittered(self.tries, RandomState::new().hash_one(self.tries));
         self.tries = self.tries.saturating_add(1);
-        delay
+        Duration::from_millis(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Begin anew with the shortest.

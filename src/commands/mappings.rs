@@ -33,11 +33,15 @@ fn texts_of(directory: &Path) -> Result<Vec<(String, String)>, Failure> {
         Failure::new(Exit::NoInput, format!("cannot read {}: {error}", path.display()))
     };
     let mut paths = Vec::new();
-    for entry in fs::read_dir(directory).map_err(|error| cannot_read(directory, error))? {
-        let path = entry.map_err(|error| cannot_read(directory, error))?.path();
-        let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        if is_yaml {
-            paths.push(path);
+    if directory.is_file() {
+        paths.push(directory.to_owned());
+    } else {
+        for entry in fs::read_dir(directory).map_err(|error| cannot_read(directory, error))? {
+            let path = entry.map_err(|error| cannot_read(directory, error))?.path();
+            let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+            if is_yaml {
+                paths.push(path);
+            }
         }
     }
     if paths.is_empty() {

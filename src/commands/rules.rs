@@ -91,6 +91,7 @@ fn list(mappings: &Mappings, output: Output) -> String {
         }
         let exchanges: Vec<&str> =
             rule.legacy.addresses.iter().map(|address| address.exchange.as_str()).collect();
+        names.retain(|(name, _)| mappings.replaced_in(name, rule).is_none());
         for (name, values) in names {
             let key = modern_key(rule, &values);
             rows.push([name, rule.versions.to_string(), exchanges.join(", "), key]);
@@ -142,7 +143,14 @@ fn show(event: &str, from: &RulesFrom, output: Output) -> Result<String, Failure
             document("rules-show", json!({ "event": event, "rules": rules }))
         }
         Output::Text => {
-            rules.iter().map(|(path, rule)| rule_text(event, path, rule)).collect::<Vec<_>>().join("\n")
+            let text = |(path, rule): &(&str, &Rule)| {
+                let mut text = rule_text(event, path, rule);
+                if let Some(file) = mappings.replaced_in(event, rule) {
+                    let _ = writeln!(text, "  {:<13} in {file}", "replaced");
+                }
+                text
+            };
+            rules.iter().map(text).collect::<Vec<_>>().join("\n")
         }
     })
 }

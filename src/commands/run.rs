@@ -12,7 +12,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval_at};
-use tracing::{error, info};
+use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::{Failure, mappings};
@@ -223,7 +223,7 @@ async fn serve(bridge: &Bridge, config: &Config) -> Result<Exit, Failure> {
         "starting"
     );
     if bridge.legacy.topology.queues.iter().any(|queue| queue.kind == QueueKind::Classic) {
-        info!(
+        warn!(
             "classic queues lose what is in them when the broker stops, and one message that no client can read stops them"
         );
     }
@@ -259,10 +259,7 @@ async fn serve(bridge: &Bridge, config: &Config) -> Result<Exit, Failure> {
             tell(&bridge.counters.snapshot(), "stopped");
             Ok(Exit::Done)
         }
-        Err(run_error) => {
-            error!(cause = %run_error, "cannot run");
-            Err(cannot_run(&run_error, config))
-        }
+        Err(run_error) => Err(cannot_run(&run_error, config)),
     }
 }
 
@@ -332,7 +329,7 @@ fn tell(snapshot: &Snapshot, what: &'static str) {
                 .iter()
                 .map(|(reason, count)| format!("{}={count}", reason.code()))
                 .collect();
-            info!(direction, reasons = reasons.join(" "), "quarantined");
+            warn!(direction, reasons = reasons.join(" "), "quarantined since the start");
         }
     }
 }

@@ -245,7 +245,12 @@ fn bus(node: &Node, problems: &mut Problems) -> Bus {
         (Some(node), _) => owned(Some(node), "a password", problems).map(SecretString::from),
         (None, Some(node)) => owned(Some(node), "a file", problems).and_then(|path| {
             let read = read_password(Path::new(&path));
-            read.map_err(|_| problems.add(node, format!("cannot read `{path}`"), None)).ok()
+            let why = |error: ConfigError| match error {
+                ConfigError::Unreadable { source, .. } => source.to_string(),
+                error => error.to_string(),
+            };
+            read.map_err(|error| problems.add(node, format!("cannot read `{path}`: {}", why(error)), None))
+                .ok()
         }),
         (None, None) => None,
     };

@@ -37,6 +37,19 @@ impl Mappings {
         self.files().flat_map(|file| &file.rules)
     }
 
+    /// The file of a later layer, if a rule there is used for this name in place of this rule, for some of its
+    /// versions at least.
+    #[must_use]
+    pub fn replaced_in(&self, name: &str, rule: &Rule) -> Option<&str> {
+        let holds_it = |file: &MappingFile| file.rules.iter().any(|other| std::ptr::eq(other.as_ref(), rule));
+        let takes_over = |file: &&MappingFile| {
+            file.rules.iter().any(|other| other.names(name) && other.versions.overlaps(&rule.versions))
+        };
+        let mut layers = self.layers.iter();
+        layers.find(|files| files.iter().any(holds_it))?;
+        layers.flatten().rfind(takes_over).map(|file| file.path.as_str())
+    }
+
     /// Where rules of one layer contradict each other, each with the file it is in.
     #[must_use]
     pub fn conflicts(&self) -> Vec<(&MappingFile, Diagnostic)> {

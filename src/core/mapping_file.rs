@@ -101,14 +101,20 @@ fn rule(node: &Node, problems: &mut Problems) -> Option<Rule> {
     let known: Vec<&str> = RULE_KEYS.iter().copied().chain(["tests"]).collect();
     let entries = Entries::of(node, "a rule, beginning with `event:`", &known, problems)?;
     let event_node = entries.required("event", "every rule begins with the name of its event", problems)?;
-    let event = template(event_node, "call_{action}", problems)?;
+    let written = template(event_node, "call_{action}", problems);
+    // Without a name the rest is read all the same, for its own mistakes.
+    let named = written.is_some();
+    let event = written.unwrap_or_else(|| Template::from("event"));
 
     let parameters = parameters(entries.get("parameters"), problems);
     let all_are_parameters = check_name(event_node, &event, &parameters, problems, |placeholder| {
         format!("list its values: `parameters: {{{}: [a, b]}}`", placeholder.name)
     });
     for parameter in &parameters {
-        if all_are_parameters && !event.placeholders().any(|placeholder| placeholder.name == parameter.name) {
+        if named
+            && all_are_parameters
+            && !event.placeholders().any(|placeholder| placeholder.name == parameter.name)
+        {
             let help = "every parameter is a part of the event's name".to_owned();
             problems.add(event_node, format!("no `{{{}}}` in the name of the event", parameter.name), help);
         }
@@ -139,7 +145,7 @@ fn rule(node: &Node, problems: &mut Problems) -> Option<Rule> {
         node: event_node.id,
         event,
     };
-    Some(rule)
+    named.then_some(rule)
 }
 
 fn event_written(rule: &Node) -> Option<String> {
@@ -293,9 +299,12 @@ fn modern(
     )?;
     let name = match face.get("name") {
         Some(node) => {
-            let name = template(node, "chatd_presence_updated", problems)?;
-            check_name(node, &name, parameters, problems, |_| only_parameters(parameters));
+            let name = template(node, "chatd_presence_updated", problems);
+            if let Some(name) = &name {
+                check_name(node, name, parameters, problems, |_| only_parameters(parameters));
+            }
             for parameter in parameters {
+                let Some(name) = &name else { break };
                 if !name.placeholders().any(|placeholder| placeholder.name == parameter.name) {
                     let help = format!(
                         "put `{{{}}}` into the modern name too, or write one rule per event",
@@ -310,18 +319,20 @@ fn modern(
             }
             name
         }
-        None => event.clone(),
+        None => Some(event.clone()),
     };
     let key_node =
-        face.required("routing_key", "write the key that the event has on the topic exchange", problems)?;
-    let routing_key = template(key_node, "calls.call.{action}", problems)?;
-    check_words(key_node, &routing_key, problems);
-    if routing_key.placeholders().any(|placeholder| placeholder.name == "routing_key") {
-        let help = "`{routing_key}` is for `required_acl`; write the key itself".to_owned();
-        problems.add(key_node, "nothing fills `{routing_key}` inside the routing key", help);
+        face.required("routing_key", "write the key that the event has on the topic exchange", problems);
+    let routing_key = key_node.and_then(|node| template(node, "calls.call.{action}", problems));
+    if let (Some(key_node), Some(routing_key)) = (key_node, &routing_key) {
+        check_words(key_node, routing_key, problems);
+        if routing_key.placeholders().any(|placeholder| placeholder.name == "routing_key") {
+            let help = "`{routing_key}` is for `required_acl`; write the key itself".to_owned();
+            problems.add(key_node, "nothing fills `{routing_key}` inside the routing key", help);
+        }
     }
     let whole_key = |template: &Template| {
-        template.substitute(|name| (name == "routing_key").then(|| routing_key.clone()))
+        template.substitute(|name| routing_key.clone().filter(|_| name == "routing_key"))
     };
     let required_acl = face
         .get("required_acl")
@@ -329,6 +340,7 @@ fn modern(
         .map(|acl| whole_key(&acl));
     let headers = face.get("headers").map_or_else(Vec::new, |node| headers(node, problems));
     let data = face.get("data").map_or_else(Vec::new, |node| data(node, parameters, problems));
+    let (name, routing_key) = (name?, routing_key?);
     Some(Modern::Face(Box::new(ModernFace { name, routing_key, required_acl, headers, data })))
 }
 
