@@ -65,13 +65,9 @@ impl Translator {
     /// What becomes of a message from the modern exchange.
     #[must_use]
     pub fn to_legacy<'t>(&'t self, message: &Received<'_>) -> Outcome<'t> {
-        let mark = match self.next_mark(message.properties.mark) {
-            Ok(mark) => mark,
+        let (event, mark) = match self.read(message) {
+            Ok(read) => read,
             Err(outcome) => return outcome,
-        };
-        let event = match Envelope::read(message.body) {
-            Ok(event) => event,
-            Err(unreadable) => return refused((unreadable.reason, unreadable.detail), None),
         };
         let mut publications = Vec::with_capacity(2);
         let found = self.catalog.by_modern_name(&event.name);
@@ -215,13 +211,9 @@ impl Translator {
     /// What becomes of a message from a legacy exchange.
     #[must_use]
     pub fn to_modern<'t>(&'t self, message: &Received<'_>) -> Outcome<'t> {
-        let mark = match self.next_mark(message.properties.mark) {
-            Ok(mark) => mark,
+        let (event, mark) = match self.read(message) {
+            Ok(read) => read,
             Err(outcome) => return outcome,
-        };
-        let event = match Envelope::read(message.body) {
-            Ok(event) => event,
-            Err(unreadable) => return refused((unreadable.reason, unreadable.detail), None),
         };
         let Some(found) = self.catalog.by_legacy_name(&event.name) else {
             let detail = "no rule for this event, and its routing key and ACL cannot be guessed".into();
@@ -333,6 +325,17 @@ impl Translator {
                 .map(|uuid| Cow::Owned(uuid.as_str().to_owned()))
                 .ok_or_else(|| (Reason::BadField, "`origin_uuid` is not the uuid of a server".into())),
         }
+    }
+
+    /// The event and the mark to publish with, or what becomes of a message that is none or was here before.
+    fn read<'t, 'm>(
+        &'t self,
+        message: &Received<'m>,
+    ) -> Result<(Envelope<'m>, HeaderValue<'t>), Outcome<'t>> {
+        let mark = self.next_mark(message.properties.mark)?;
+        let event = Envelope::read(message.body)
+            .map_err(|unreadable| refused((unreadable.reason, unreadable.detail), None))?;
+        Ok((event, mark))
     }
 
     /// The mark to publish with, or what becomes of a message that already carries ours.
