@@ -4,6 +4,11 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+
+use cti_bridge::core::catalog::{MappingFile, Mappings};
+use cti_bridge::core::{examples, mapping_file};
+use secrecy::ExposeSecret;
 
 /// The commands of a `console` block, each with the output below it.
 fn sessions(readme: &str) -> Vec<(String, String)> {
@@ -35,4 +40,42 @@ fn the_console_sessions_of_the_readme_are_true() {
             Command::new("sh").arg("-c").arg(format!("{command} 2>&1")).env("PATH", &path).output().unwrap();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), expected, "$ {command}");
     }
+}
+
+fn blocks(kind: &str) -> Vec<String> {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let fence = format!("```{kind}\n");
+    readme.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_configuration_of_the_readme_is_valid() {
+    let password = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme-password");
+    std::fs::write(&password, "s3cret\n").unwrap();
+    let text = blocks("yaml").into_iter().find(|block| block.starts_with("bus:")).expect("the example");
+    let text = text.replace("/etc/cti-bridge/password", password.to_str().unwrap());
+    let config = cti_bridge::config::read(&text).unwrap().finish(None, None).unwrap();
+    assert_eq!((config.prefetch_count, config.max_hops, config.exchange_name.as_str()), (256, 8, "xivo"));
+    assert_eq!(config.legacy_events, ["call_created"]);
+}
+
+#[test]
+fn the_credential_of_the_unit_file_is_the_password() {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme-credentials");
+    std::fs::create_dir_all(&directory).unwrap();
+    let unit = blocks("ini").remove(0);
+    let credential = unit.split("LoadCredential=").nth(1).unwrap().split(':').next().unwrap().to_owned();
+    std::fs::write(directory.join(credential), "s3cret\n").unwrap();
+    let config = cti_bridge::config::read("origin_uuid: u").unwrap().finish(None, Some(&directory)).unwrap();
+    assert_eq!(config.modern.password.expose_secret(), "s3cret");
+}
+
+#[test]
+fn the_rule_of_the_readme_is_valid_and_its_example_holds() {
+    let text = blocks("yaml").into_iter().find(|block| block.starts_with("- event:")).expect("the example");
+    let rules = mapping_file::read(&text).unwrap().into_iter().map(Arc::new).collect();
+    let file = MappingFile { path: "README.md".into(), text, rules };
+    let mappings = Mappings { layers: vec![vec![file]] };
+    let checked = examples::check(&mappings);
+    assert_eq!((checked.examples, checked.failed.len()), (1, 0), "{:?}", checked.failed);
 }

@@ -43,6 +43,8 @@ const PULSES: u32 = 30;
 pub(super) struct Settings<'b> {
     pub(super) unroutable: Unroutable,
     pub(super) confirm_timeout: Duration,
+    /// Whether the session began with a suspect in either direction. Both directions have to see it alike.
+    pub(super) careful: bool,
     pub(super) counters: &'b DirectionCounters,
 }
 
@@ -81,7 +83,7 @@ pub(super) async fn run<'t>(
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
 
     let care = cares.of(link.direction);
-    let careful = cares.is_on();
+    let careful = settings.careful;
     let period = settings.confirm_timeout / PULSES;
     let mut pulse = tokio::time::interval_at(Instant::now() + period, period);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -188,9 +188,11 @@ async fn run_session<'t>(
 ) -> Ended {
     let (stop, stopped) = watch::channel(false);
     let Session { to_legacy, to_modern, events, .. } = &mut session;
+    let careful = cares.is_on();
     let settings = |counters| Settings {
         unroutable: bridge.unroutable,
         confirm_timeout: bridge.confirm_timeout,
+        careful,
         counters,
     };
     let mut both = Box::pin(try_join(

@@ -148,16 +148,17 @@ impl Translator {
             Some(array) => {
                 let not_a_list = || (Reason::BadField, format!("`{array}` is not a list of objects"));
                 let elements = elements_of(single(&fields()?, array)?).ok_or_else(not_a_list)?;
+                if elements.len() > MAX_EVENTS {
+                    let detail =
+                        format!("{} events would come of it, more than {MAX_EVENTS}", elements.len());
+                    return Err((Reason::TooManyEvents, detail));
+                }
                 elements
                     .into_iter()
                     .map(|element| Fields::of(element).ok_or_else(not_a_list))
                     .collect::<Result<_, _>>()?
             }
         };
-        if sources.len() > MAX_EVENTS {
-            let detail = format!("{} events would come of it, more than {MAX_EVENTS}", sources.len());
-            return Err((Reason::TooManyEvents, detail));
-        }
         let name = render_name(&entry.name, &[])?;
         for source in &sources {
             let mut data = String::from("{");

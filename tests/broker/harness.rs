@@ -151,7 +151,14 @@ fn next_vhost() -> String {
     MADE.get_or_init(|| {
         let names: Vec<String> = (0..VHOSTS).map(name).collect();
         let everything = |user: &str, vhost: &String| json!({"user": user, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"});
-        let permissions = names.iter().flat_map(|vhost| [everything("guest", vhost), everything(NARROW, vhost)]);
+        // What the README says that an account needs.
+        let readme = include_str!("../../README.md");
+        let (_, pattern) = readme.split_once("configure, write and read on\n`").expect("the pattern of the README");
+        let needed = pattern.split('`').next().unwrap();
+        let narrow = |vhost: &str| {
+            json!({"user": NARROW, "vhost": vhost, "configure": needed, "write": needed, "read": needed})
+        };
+        let permissions = names.iter().flat_map(|vhost| [everything("guest", vhost), narrow(vhost)]);
         let definitions = json!({
             "vhosts": names.iter().map(|name| json!({"name": name})).collect::<Vec<_>>(),
             "users": ([STRANGER, NARROW].map(|name| json!({"name": name, "password": PASSWORD, "tags": ""}))),
