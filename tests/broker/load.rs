@@ -63,6 +63,23 @@ impl Way {
     }
 }
 
+/// Sends one more event behind the load and takes all that came up to it, the event itself left out.
+///
+/// Order is kept, so what is not there by then is lost. How many there are tells nothing: among them may be duplicates,
+/// while the last ones are still under way.
+pub async fn all_that_came(client: &Client, way: Way, events: u32) -> Came {
+    way.publish_all(client, events..events + 1).await;
+    let mut tap = client.tap_queue(way.out).await;
+    let mut came = Vec::new();
+    loop {
+        let sending = sending(&tap.event().await);
+        if sending.0 == events {
+            return Came(came);
+        }
+        came.push(sending);
+    }
+}
+
 /// After a bridge has stopped, all that its queues may hold are its own copies, which it had no time to count.
 pub async fn only_echoes_are_left(client: &Client, ways: &[Way]) {
     for way in ways {
@@ -163,6 +180,12 @@ async fn feed(url: &str, way: Way, stop: &AtomicBool, confirmed: &AtomicU32) -> 
     }
 }
 
+/// The number of an event, and which attempt to publish it this was.
+fn sending(event: &Value) -> (u32, u32) {
+    let field = |name: &str| u32::try_from(event["data"][name].as_u64().unwrap()).unwrap();
+    (field("number"), field("attempt"))
+}
+
 /// What came out, in order.
 pub struct Came(Vec<(u32, u32)>);
 
@@ -171,9 +194,7 @@ impl Came {
     pub async fn take(tap: &mut Tap, events: u32) -> Self {
         let mut came = Vec::new();
         for _ in 0..events {
-            let event: Value = tap.event().await;
-            let field = |name: &str| u32::try_from(event["data"][name].as_u64().unwrap()).unwrap();
-            came.push((field("number"), field("attempt")));
+            came.push(sending(&tap.event().await));
         }
         Self(came)
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::harness::{Client, World, eventually, rabbitmqctl_meanwhile};
-use super::load::{Came, Feeder, TO_LEGACY, TO_MODERN, Way, only_echoes_are_left};
+use super::load::{Feeder, TO_LEGACY, TO_MODERN, Way, all_that_came, only_echoes_are_left};
 
 /// As many duplicates there may be in each direction after a fault, and no more.
 const PREFETCH: u32 = 64;
@@ -70,27 +70,16 @@ async fn examine(
 ) {
     // The connection of before is gone.
     let client = Client::connect(&world.url()).await;
-    let mut sent = Vec::new();
-    for feeder in feeders {
-        sent.push(feeder.finish().await);
-    }
-    for (way, events) in ways.iter().zip(&sent) {
-        eventually("all is through", async || {
-            (client.depth(way.out).await >= *events && client.depth(way.intake).await == 0).then_some(())
-        })
-        .await;
-    }
-    bridge.stop().await;
-    only_echoes_are_left(&client, &ways).await;
-    for (way, events) in ways.iter().zip(&sent) {
-        let came = client.depth(way.out).await;
-        let mut tap = client.tap_queue(way.out).await;
-        let came = Came::take(&mut tap, came).await;
-        came.assert_complete_and_in_order(*events);
+    for (way, feeder) in ways.iter().zip(feeders) {
+        let events = feeder.finish().await;
+        let came = all_that_came(&client, *way, events).await;
+        came.assert_complete_and_in_order(events);
         let duplicates = came.duplicates();
         eprintln!("{}: {events} events, {duplicates} duplicates", way.event);
         assert!(duplicates <= most_duplicates, "{}: {duplicates} duplicates", way.event);
     }
+    bridge.stop().await;
+    only_echoes_are_left(&client, &ways).await;
 }
 
 #[tokio::test]

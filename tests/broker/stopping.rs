@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::harness::World;
-use super::load::{Came, Feeder, TO_LEGACY, TO_MODERN, only_echoes_are_left};
+use super::load::{Came, Feeder, TO_LEGACY, TO_MODERN, all_that_came, only_echoes_are_left};
 
 async fn stops_and_another_takes_over(signal: &str) {
     let world = World::new().await;
@@ -78,17 +78,10 @@ async fn a_standby_takes_over_when_the_active_bridge_is_killed() {
     assert_eq!(active.exit_code().await, None);
     feeder.goes_on_for(200).await;
     let events = feeder.finish().await;
-    super::harness::eventually("the standby takes over", async || {
-        (world.client.depth(way.out).await >= events && world.client.depth(way.intake).await == 0)
-            .then_some(())
-    })
-    .await;
-    let (_, counts) = standby.stop().await;
-    assert_eq!(counts["acked"], counts["received"]);
-    let came = world.client.depth(way.out).await;
-    let mut tap = world.client.tap_queue(way.out).await;
-    let came = Came::take(&mut tap, came).await;
+    let came = all_that_came(&world.client, way, events).await;
     came.assert_complete_and_in_order(events);
     assert!(came.duplicates() <= prefetch, "{} duplicates", came.duplicates());
+    let (_, counts) = standby.stop().await;
+    assert_eq!(counts["acked"], counts["received"]);
     assert_eq!(active.said("stopped").len(), 0);
 }
