@@ -21,8 +21,8 @@ use crate::core::version::Version;
   echo '{\"name\": \"call_form_result\", \"data\": {\"user_id\": 40}}' | cti-bridge translate --to modern
   cti-bridge rules show call_created
 
-Exit codes: 0 done, 1 findings, 64 usage, 66 no such input, 69 output cannot be written, 70 bug,
-77 access refused, 78 configuration, mapping file or topology invalid."
+Exit codes: 0 done, 1 findings, 2 changes pending, 3 partly done, 64 usage, 65 bad input, 66 no such input,
+69 unreachable, 70 bug, 75 gave up waiting, 77 access refused, 78 configuration, mapping file or topology invalid."
 )]
 pub struct Cli {
     /// What to do.
@@ -53,6 +53,17 @@ pub struct RulesFrom {
     pub no_builtin_mappings: bool,
 }
 
+/// Which broker, and the settings of the daemon that runs there.
+#[derive(Debug, Args, Default, Clone)]
+pub struct BrokerFrom {
+    /// The broker, as amqp://user@host:5672/vhost [default: guest on localhost]
+    #[arg(long, value_name = "URL", env = "CTI_BRIDGE_AMQP_URL", hide_env_values = true)]
+    pub amqp_url: Option<String>,
+    /// Read this file instead of /etc/cti-bridge
+    #[arg(long, value_name = "FILE", env = "CTI_BRIDGE_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
 /// `cti-bridge run`.
 #[derive(Debug, Args)]
 #[command(
@@ -61,18 +72,15 @@ environment, then these options. A password belongs in a file (`bus: {password_f
 variable CTI_BRIDGE_AMQP_URL or the systemd credential `amqp-password`, never on the command line."
 )]
 pub struct Run {
-    /// The broker, as amqp://user@host:5672/vhost [default: guest on localhost]
-    #[arg(long, value_name = "URL", env = "CTI_BRIDGE_AMQP_URL", hide_env_values = true)]
-    pub amqp_url: Option<String>,
+    /// Which broker.
+    #[command(flatten)]
+    pub broker: BrokerFrom,
     /// The uuid of this server, written into events that have none; XIVO_UUID works too
     #[arg(long, value_name = "UUID", env = "CTI_BRIDGE_ORIGIN_UUID", value_parser = origin_uuid)]
     pub origin_uuid: Option<OriginUuid>,
     /// Also listen for these events on the legacy side: NAME[,NAME…], may be repeated; `all` for every event
     #[arg(long, value_name = "NAME", env = "CTI_BRIDGE_LEGACY_EVENTS", value_delimiter = ',')]
     pub legacy_event: Vec<String>,
-    /// Read this file instead of /etc/cti-bridge
-    #[arg(long, value_name = "FILE", env = "CTI_BRIDGE_CONFIG")]
-    pub config: Option<PathBuf>,
     /// The version of the platform [default: 19.05]
     #[arg(long, value_name = "VERSION", env = "CTI_BRIDGE_MODERN_VERSION")]
     pub modern_version: Option<Version>,

@@ -145,10 +145,8 @@ pub struct Config {
     pub legacy_content_type: Option<String>,
     /// What becomes of modern events without a rule.
     pub unknown_events: UnknownEvents,
-    /// The uuid of this server.
-    pub origin_uuid: OriginUuid,
-    /// The id in the mark.
-    pub bridge_id: BridgeId,
+    /// Who the bridge is, where it is known; the daemon needs it and says so.
+    pub identity: Option<Identity>,
     /// Directories of mapping files.
     pub mappings: Vec<PathBuf>,
     /// Whether the built-in mapping files are used.
@@ -167,6 +165,25 @@ pub struct Config {
     pub max_hops: usize,
     /// Between status lines; none if there are to be none.
     pub status_interval: Option<Duration>,
+}
+
+/// Who the bridge is.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The uuid of this server.
+    pub origin_uuid: OriginUuid,
+    /// The id in the mark.
+    pub bridge_id: BridgeId,
+}
+
+impl Config {
+    /// Who the bridge is.
+    ///
+    /// # Errors
+    /// When there is no origin uuid anywhere.
+    pub fn identity(&self) -> Result<&Identity, ConfigError> {
+        self.identity.as_ref().ok_or(ConfigError::NoOriginUuid)
+    }
 }
 
 impl Layer {
@@ -203,13 +220,12 @@ impl Layer {
     /// `XIVO_UUID`; `credentials` is where systemd puts credentials.
     ///
     /// # Errors
-    /// When there is no origin uuid, or the settings contradict each other.
+    /// When the settings contradict each other, or a credential cannot be read.
     pub fn finish(
         self,
         xivo_uuid: Option<OriginUuid>,
         credentials: Option<&Path>,
     ) -> Result<Config, ConfigError> {
-        let origin_uuid = self.origin_uuid.or(xivo_uuid).ok_or(ConfigError::NoOriginUuid)?;
         let credential = match credentials.map(|directory| directory.join(CREDENTIAL)) {
             Some(path) if path.exists() => Some(read_password(&path)?),
             _ => None,
@@ -228,8 +244,11 @@ impl Layer {
         if ["xivo-cti", "xivo-ami", "xivo-status-updates"].contains(&exchange_name.as_str()) {
             return Err(ConfigError::ExchangeOfLegacy(exchange_name));
         }
-        // The uuid tells servers apart, and two instances on one server are one bridge.
-        let bridge_id = self.bridge_id.or_else(|| BridgeId::parse(origin_uuid.as_str()));
+        let identity = self.origin_uuid.or(xivo_uuid).and_then(|origin_uuid| {
+            // The uuid tells servers apart, and two instances on one server are one bridge.
+            let bridge_id = self.bridge_id.or_else(|| BridgeId::parse(origin_uuid.as_str()))?;
+            Some(Identity { origin_uuid, bridge_id })
+        });
         Ok(Config {
             exchange_type: modern.exchange_type.unwrap_or(kind),
             legacy: legacy.address(),
@@ -240,8 +259,7 @@ impl Layer {
             legacy_events: self.legacy_events,
             legacy_content_type: self.legacy_content_type,
             unknown_events: self.unknown_events.unwrap_or_default(),
-            bridge_id: bridge_id.ok_or(ConfigError::NoOriginUuid)?,
-            origin_uuid,
+            identity,
             mappings: self.mappings,
             builtin_mappings: self.builtin_mappings.unwrap_or(true),
             prefetch_count: self.prefetch_count.unwrap_or(256),
@@ -314,7 +332,9 @@ mod tests {
         let config = finish("");
         assert_eq!((config.legacy.host.as_str(), config.legacy.port), ("localhost", 5672));
         assert_eq!((config.exchange_name.as_str(), config.exchange_type), ("xivo", ExchangeKind::Topic));
-        assert!(matches!(Layer::default().finish(None, None), Err(ConfigError::NoOriginUuid)));
+        assert_eq!(config.identity().unwrap().bridge_id.as_str(), UUID);
+        let nobody = Layer::default().finish(None, None).unwrap();
+        assert!(matches!(nobody.identity(), Err(ConfigError::NoOriginUuid)));
     }
 
     #[test]

@@ -9,14 +9,22 @@ pub enum Exit {
     Done,
     /// 1: findings, differences, events that were not translated, failed checks.
     Findings,
+    /// 2: changes are pending; only where detailed exit codes were asked for.
+    ChangesPending,
+    /// 3: partly done; what is done and what is not has been told, and repeating is harmless.
+    PartlyDone,
     /// 64: the command line is wrong.
     Usage,
+    /// 65: the input is there, but it is not what it should be.
+    BadInput,
     /// 66: no such input.
     NoInput,
     /// 69: what is needed outside cannot be reached: the output, and for some commands the broker.
     Unreachable,
     /// 70: a bug of ours.
     Bug,
+    /// 75: gave up waiting.
+    GaveUp,
     /// 77: the broker refuses the account.
     AccessRefused,
     /// 78: the configuration, a mapping file or the broker's topology is not as it must be.
@@ -25,13 +33,17 @@ pub enum Exit {
 
 impl Exit {
     /// Every exit code.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Done,
         Self::Findings,
+        Self::ChangesPending,
+        Self::PartlyDone,
         Self::Usage,
+        Self::BadInput,
         Self::NoInput,
         Self::Unreachable,
         Self::Bug,
+        Self::GaveUp,
         Self::AccessRefused,
         Self::Misconfigured,
     ];
@@ -42,10 +54,14 @@ impl Exit {
         match self {
             Self::Done => 0,
             Self::Findings => 1,
+            Self::ChangesPending => 2,
+            Self::PartlyDone => 3,
             Self::Usage => 64,
+            Self::BadInput => 65,
             Self::NoInput => 66,
             Self::Unreachable => 69,
             Self::Bug => 70,
+            Self::GaveUp => 75,
             Self::AccessRefused => 77,
             Self::Misconfigured => 78,
         }

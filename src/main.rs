@@ -3,8 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
+use clap::Parser;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches};
 
 use cti_bridge::cli::{Cli, Command};
 use cti_bridge::commands::{Failure, rules, run, translate};
@@ -12,19 +12,20 @@ use cti_bridge::exit_code::Exit;
 use cti_bridge::render;
 
 fn main() -> ExitCode {
-    let matches = match Cli::command().try_get_matches() {
-        Ok(matches) => matches,
-        Err(error) => return told(&error),
-    };
-    let cli = match Cli::from_arg_matches(&matches) {
+    let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return told(&error),
     };
+    if std::env::args().any(|argument| render::holds_a_secret(&argument)) {
+        let message = "a password on the command line can be read by every user of this machine";
+        return report(&Failure::new(Exit::Usage, message).help(
+            "put the address into the environment, as CTI_BRIDGE_AMQP_URL, or the password into a file and \
+             `bus: {password_file: …}` into the configuration",
+        ))
+        .into();
+    }
     let result = match &cli.command {
-        Command::Run(command) => {
-            let given = matches.subcommand_matches("run").and_then(|run| run.value_source("amqp_url"));
-            run::run(command, given == Some(clap::parser::ValueSource::CommandLine))
-        }
+        Command::Run(command) => run::run(command),
         Command::Translate(command) => translate::translate(command),
         Command::Rules(command) => rules::rules(command),
     };

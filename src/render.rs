@@ -1,6 +1,8 @@
-//! Diagnostics as text: what, where, the line of source with a caret, and what to do.
+//! What commands have to say, as text or JSON: diagnostics with the line of source and a caret, tables, documents.
 
 use std::fmt::Write as _;
+
+use serde_json::{Value as Json, json};
 
 use crate::core::diagnostic::{Diagnostic, Place};
 
@@ -36,6 +38,16 @@ pub fn diagnostic(path: &str, text: &str, diagnostic: &Diagnostic) -> String {
     out
 }
 
+/// The password that everybody knows, so that it may stand on a command line.
+const PUBLIC_PASSWORD: &str = "guest";
+
+/// Whether the address of a broker with a password that is not the public one is in the text.
+#[must_use]
+pub fn holds_a_secret(text: &str) -> bool {
+    let text = text.replace(&format!(":{PUBLIC_PASSWORD}@"), "@");
+    without_passwords(&text) != text
+}
+
 /// The text without what stands where the address of a broker has its password.
 #[must_use]
 pub fn without_passwords(text: &str) -> String {
@@ -65,15 +77,47 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
+/// A number and a noun, in the plural unless there is one.
+#[must_use]
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Rows in aligned columns, two spaces between them.
+#[must_use]
+pub fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+/// One JSON document, with the name and version of its schema in `schema`.
+#[must_use]
+pub fn document(schema: &str, mut value: Json) -> String {
+    if let Some(object) = value.as_object_mut() {
+        object.insert("schema".into(), json!(format!("cti-bridge/{schema}/1")));
+    }
+    format!("{value:#}\n")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::without_passwords;
+    use super::{holds_a_secret, without_passwords};
 
     #[test]
     fn an_address_is_shown_without_its_password() {
         let shown =
             without_passwords("cannot read 'amqp://u:p@ss@h/v': see https://example.org or amqps://u@h");
         assert_eq!(shown, "cannot read 'amqp://u:…@h/v': see https://example.org or amqps://u@h");
+        assert!(holds_a_secret("--amqp-url=amqp://u:@h") && !holds_a_secret("amqp://guest:guest@h/v"));
         assert_eq!(without_passwords("nothing to hide: a@b"), "nothing to hide: a@b");
     }
 }

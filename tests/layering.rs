@@ -46,7 +46,7 @@ const LAYERS: [Layer; 9] = [
         may_print: false,
     },
     Layer { part: "exit_code", modules: &[], crates: &[], not_std: &["env", "fs", "net"], may_print: false },
-    Layer { part: "render", modules: &["core"], crates: &[], not_std: NO_IO, may_print: false },
+    Layer { part: "render", modules: &["core"], crates: &["serde_json"], not_std: NO_IO, may_print: false },
     Layer {
         part: "config",
         modules: &["core", "amqp::BrokerAddress", "amqp::AddressError", "config"],

@@ -11,6 +11,7 @@ mod bridge;
 #[cfg(test)]
 mod broker_tests;
 mod care;
+mod connect;
 mod counters;
 mod declare;
 mod direction;
@@ -24,6 +25,7 @@ mod window;
 
 pub use address::{AddressError, BrokerAddress};
 pub use bridge::{Bridge, Direction, Side, Unroutable};
+pub use connect::{ConnectError, connect};
 pub use counters::{Counters, DirectionSnapshot, Snapshot};
 pub use declare::{Inequivalent, Object, SetUpError};
 pub use supervisor::{Event, RunError, run};

@@ -12,17 +12,14 @@ use futures_util::future::{join_all, try_join};
 use futures_util::stream::{BoxStream, SelectAll, select_all};
 use lapin::options::{BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Connection, ConnectionProperties, ConnectionStatus, Consumer};
+use lapin::{Channel, Connection, ConnectionStatus, Consumer};
 use tokio::time::timeout;
 
 use super::address::BrokerAddress;
 use super::bridge::{Bridge, Direction, Side};
+use super::connect::{OPEN_TIMEOUT, open};
 use super::declare::{SetUpError, declare, short};
 use super::fault::Fault;
-
-/// The time from the first connection to the last consumer. A port where something else listens never
-/// answers.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a session could not be opened.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -174,14 +171,8 @@ impl Session {
 
 impl Broker {
     async fn connect(address: &BrokerAddress) -> Result<Self, SetUpError> {
-        let open = |name: &str| {
-            let properties = ConnectionProperties::default()
-                .with_connection_name(name.into())
-                .with_client_property(ShortString::from("product"), env!("CARGO_PKG_NAME").into())
-                .with_client_property(ShortString::from("version"), env!("CARGO_PKG_VERSION").into());
-            Connection::connect_uri(address.to_uri(OPEN_TIMEOUT), properties)
-        };
-        let (consume, publish) = try_join(open("cti-bridge consume"), open("cti-bridge publish")).await?;
+        let (consume, publish) =
+            try_join(open(address, "cti-bridge consume"), open(address, "cti-bridge publish")).await?;
         Ok(Self { name: address.to_string(), consume, publish })
     }
 }

@@ -3,6 +3,8 @@
 pub mod mappings;
 pub mod rules;
 pub mod run;
+pub mod runtime;
+pub mod settings;
 pub mod translate;
 
 use std::fmt;

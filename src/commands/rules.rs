@@ -14,7 +14,7 @@ use crate::core::rule::{
 };
 use crate::core::template::Template;
 use crate::exit_code::Exit;
-use crate::render;
+use crate::render::{self, counted, document, table};
 
 /// Runs one of the commands; its result goes to standard output.
 ///
@@ -71,10 +71,6 @@ fn check(mappings: &Mappings, output: Output) -> Result<(String, Exit), Failure>
     Ok((text, Exit::Done))
 }
 
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
 fn list(mappings: &Mappings, output: Output) -> String {
     if output == Output::Json {
         let rules: Vec<Json> = mappings
@@ -106,20 +102,6 @@ fn modern_key(rule: &Rule, values: &[(&str, &str)]) -> String {
         (Modern::None { .. }, Some(from)) => format!("(rebuilt from {})", from.name),
         (Modern::None { .. }, None) => "(none)".into(),
     }
-}
-
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(line, "{cell:width$}  ");
-        }
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    text
 }
 
 fn show(event: &str, from: &RulesFrom, output: Output) -> Result<String, Failure> {
@@ -329,12 +311,4 @@ fn rule_json(path: &str, rule: &Rule) -> Json {
         "observed": observed.collect::<Vec<_>>(),
         "examples": rule.tests.len(),
     })
-}
-
-/// A JSON document with the name and version of its schema.
-fn document(schema: &str, mut value: Json) -> String {
-    if let Some(object) = value.as_object_mut() {
-        object.insert("schema".into(), json!(format!("cti-bridge/{schema}/1")));
-    }
-    format!("{value:#}\n")
 }

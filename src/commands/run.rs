@@ -3,30 +3,26 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::io::IsTerminal;
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval_at};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-use super::{Failure, mappings};
+use super::{Failure, mappings, runtime, settings};
 use crate::amqp::{
     self, Bridge, BrokerAddress, Counters, DirectionSnapshot, Event, Inequivalent, Object, RunError, Side,
     Snapshot, Unroutable,
 };
 use crate::cli::{LogFormat, LogLevel, Run};
-use crate::config::{self, Bus, Config, ConfigError, Layer};
+use crate::config::{Config, Identity, Layer};
 use crate::core::catalog::Catalog;
 use crate::core::diagnostic::did_you_mean;
 use crate::core::intake::Intake;
 use crate::core::message::DeliveryMode;
-use crate::core::settings::{Listen, OriginUuid, Settings};
+use crate::core::settings::{Listen, Settings};
 use crate::core::topology::{Declare, QueueKind};
 use crate::core::translate::Translator;
 use crate::exit_code::Exit;
@@ -37,74 +33,21 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// Without any confirm for this long, a broker that is not blocked is taken for hung.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Address space only: what a stack does not use costs no memory. Not optimised, a level takes far more.
-const STACK_BYTES: usize = if cfg!(debug_assertions) { 2048 } else { 256 } * 1024 * 1024;
-
-/// The password that everybody knows, so that it may stand on a command line.
-const PUBLIC_PASSWORD: &str = "guest";
-
 /// Republishes both ways until it is told to stop.
 ///
 /// # Errors
 /// When the settings or mapping files cannot be used, or a broker has other exchanges than it must or does
 /// not let us in.
-pub fn run(command: &Run, url_on_command_line: bool) -> Result<Exit, Failure> {
-    let config = settings(command, url_on_command_line)?;
+pub fn run(command: &Run) -> Result<Exit, Failure> {
+    let config = settings(command)?;
     let bridge = bridge(&config)?;
-    with_deep_stacks()?;
+    runtime::with_deep_stacks()?;
     log_to_stderr(command);
-    let cannot_start = |error| Failure::new(Exit::Bug, format!("cannot start: {error}"));
-    let serve = || {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot_start)?;
-        runtime.block_on(serve(&bridge, &config))
-    };
-    // Not the main thread, whose stack is as small as the machine's administrator likes.
-    thread::scope(|scope| {
-        let running = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, serve);
-        running.map_err(cannot_start)?.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
+    runtime::block_on(|| serve(&bridge, &config))
 }
 
-/// Starts this program anew with stacks that bear the headers of any message.
-///
-/// A frame of headers has 128 KiB, which is room for 26,000 arrays one inside the other. They are read, copied and
-/// dropped by recursion in the client library, whose own thread has the standard library's 2 MiB and would
-/// overflow: one message would end the process, and do so again after every start.
-fn with_deep_stacks() -> Result<(), Failure> {
-    const VARIABLE: &str = "RUST_MIN_STACK";
-    let enough = |value: std::ffi::OsString| {
-        value.to_str()?.parse().ok().filter(|bytes: &usize| *bytes >= STACK_BYTES)
-    };
-    if std::env::var_os(VARIABLE).and_then(enough).is_some() {
-        return Ok(());
-    }
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::new(Exit::Bug, format!("cannot find this program: {error}")))?;
-    let error = std::process::Command::new(program)
-        .args(std::env::args_os().skip(1))
-        .env(VARIABLE, STACK_BYTES.to_string())
-        .exec();
-    Err(Failure::new(Exit::Bug, format!("cannot start anew: {error}")))
-}
-
-fn settings(command: &Run, url_on_command_line: bool) -> Result<Config, Failure> {
-    let url = match command.amqp_url.as_ref().filter(|url| !url.is_empty()) {
-        None => None,
-        Some(url) => {
-            let address = BrokerAddress::parse(url).map_err(|error| Failure::new(Exit::Usage, error))?;
-            if url_on_command_line && address.password.expose_secret() != PUBLIC_PASSWORD {
-                let message = "a password on the command line can be read by every user of this machine";
-                return Err(Failure::new(Exit::Usage, message).help(
-                    "put the address into the environment variable CTI_BRIDGE_AMQP_URL, or the password into a \
-                     file and `bus: {password_file: …}` into the configuration",
-                ));
-            }
-            Some(address)
-        }
-    };
+fn settings(command: &Run) -> Result<Config, Failure> {
     let flags = Layer {
-        bus: Bus { url, ..Bus::default() },
         legacy_events: command.legacy_event.iter().filter(|name| !name.is_empty()).cloned().collect(),
         modern_version: command.modern_version,
         unknown_events: command.unknown_events,
@@ -118,38 +61,11 @@ fn settings(command: &Run, url_on_command_line: bool) -> Result<Config, Failure>
         status_interval: command.status_interval,
         ..Layer::default()
     };
-    let xivo_uuid = std::env::var("XIVO_UUID").ok();
-    let xivo_uuid = match xivo_uuid.as_deref().filter(|text| !text.is_empty()) {
-        Some(text) => Some(OriginUuid::parse(text).ok_or_else(|| {
-            Failure::new(Exit::Misconfigured, "the environment variable XIVO_UUID is not a uuid")
-        })?),
-        None => None,
-    };
-    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    config::read_files(command.config.as_deref())
-        .and_then(|files| files.under(flags).finish(xivo_uuid, credentials.as_deref()))
-        .map_err(cannot_use)
-}
-
-fn cannot_use(error: ConfigError) -> Failure {
-    match &error {
-        ConfigError::Invalid { path, text, diagnostics } => {
-            let path = path.display().to_string();
-            let mistakes = diagnostics.iter().map(|mistake| render::diagnostic(&path, text, mistake));
-            Failure::rendered(Exit::Misconfigured, mistakes.collect())
-        }
-        ConfigError::Unreadable { source, .. } => {
-            Failure::new(Exit::NoInput, format!("{error}: {source}"))
-        }
-        ConfigError::NoOriginUuid => Failure::new(Exit::Misconfigured, error).help(
-            "name this server's uuid: `--origin-uuid`, `origin_uuid:` in the configuration, or XIVO_UUID in the \
-             environment, where the platform's own daemons find it",
-        ),
-        ConfigError::ExchangeOfLegacy(_) => Failure::new(Exit::Misconfigured, error),
-    }
+    settings::read(&command.broker, flags)
 }
 
 fn bridge(config: &Config) -> Result<Bridge, Failure> {
+    let Identity { origin_uuid, bridge_id } = config.identity().map_err(settings::cannot_use)?;
     let mappings = mappings::load(config.builtin_mappings, &config.mappings)?;
     let catalog = Catalog::at(config.modern_version, &mappings);
     let all = config.legacy_events.iter().any(|name| name == "all");
@@ -163,8 +79,8 @@ fn bridge(config: &Config) -> Result<Bridge, Failure> {
         return Err(Failure::new(Exit::Misconfigured, message).help(help));
     }
     let settings = Settings {
-        bridge_id: config.bridge_id.clone(),
-        origin_uuid: config.origin_uuid.clone(),
+        bridge_id: bridge_id.clone(),
+        origin_uuid: origin_uuid.clone(),
         modern_exchange: config.exchange_name.clone(),
         listen: if all {
             Listen::All
@@ -283,17 +199,10 @@ fn cannot_run(error: &RunError, config: &Config) -> Failure {
             Failure::new(Exit::AccessRefused, error).help(format!(
                 "check user, password and virtual host; the account needs configure, write and read on `{}`, and \
                  `guest` is let in from the broker's own machine only",
-                permissions(config)
+                settings::permissions(config)
             ))
         }
     }
-}
-
-/// The pattern of all that an account needs, for `rabbitmqctl set_permissions`.
-fn permissions(config: &Config) -> String {
-    let literal = |text: &str| text.replace('.', "\\.");
-    let (prefix, exchange) = (literal(&config.queue_prefix), literal(&config.exchange_name));
-    format!("^({prefix}\\..*|{exchange}|xivo-cti|xivo-ami|xivo-status-updates|amq\\.default)$")
 }
 
 fn tell(snapshot: &Snapshot, what: &'static str) {

@@ -10,6 +10,7 @@ pub mod message;
 pub mod reader;
 pub mod rule;
 pub mod settings;
+pub mod site;
 pub mod template;
 pub mod topology;
 pub mod translate;

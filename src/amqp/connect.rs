@@ -1,0 +1,63 @@
+//! One connection to a broker, for whatever works beside the daemon: it is opened, used and closed.
+
+use std::time::Duration;
+
+use lapin::types::ShortString;
+use lapin::{Connection, ConnectionProperties};
+use tokio::time::timeout;
+
+use super::address::BrokerAddress;
+use super::declare::SetUpError;
+
+/// The time for TCP, TLS and login. A port where something else listens never answers.
+pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why there is no connection.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ConnectError {
+    /// The broker is not there, or does not let us in.
+    #[error("cannot connect to {broker}: {source}")]
+    Failed {
+        /// The broker, without a password.
+        broker: String,
+        /// Why.
+        source: SetUpError,
+    },
+    /// Nothing answered in time.
+    #[error("cannot connect to {broker}: no answer within {} seconds", OPEN_TIMEOUT.as_secs())]
+    TimedOut {
+        /// The broker, without a password.
+        broker: String,
+    },
+}
+
+impl ConnectError {
+    /// Whether the broker is there and refuses the account.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Failed { source: SetUpError::AccessRefused { .. }, .. })
+    }
+}
+
+/// Opens a connection that tells the broker its name. lapin's own recovery stays off: it hides the loss of a
+/// connection.
+///
+/// # Errors
+/// When the broker cannot be reached, does not answer within ten seconds, or refuses the account.
+pub async fn connect(address: &BrokerAddress, name: &str) -> Result<Connection, ConnectError> {
+    let broker = address.to_string();
+    match timeout(OPEN_TIMEOUT, open(address, name)).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(ConnectError::Failed { broker, source: error.into() }),
+        Err(_) => Err(ConnectError::TimedOut { broker }),
+    }
+}
+
+/// The same without a limit in time, for who has one.
+pub(super) async fn open(address: &BrokerAddress, name: &str) -> lapin::Result<Connection> {
+    let properties = ConnectionProperties::default()
+        .with_connection_name(name.into())
+        .with_client_property(ShortString::from("product"), env!("CARGO_PKG_NAME").into())
+        .with_client_property(ShortString::from("version"), env!("CARGO_PKG_VERSION").into());
+    Connection::connect_uri(address.to_uri(OPEN_TIMEOUT), properties).await
+}

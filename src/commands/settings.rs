@@ -1,0 +1,61 @@
+//! The settings of a command that works with a broker: files, environment and options, one over the other.
+
+use std::path::PathBuf;
+
+use super::Failure;
+use crate::amqp::BrokerAddress;
+use crate::cli::BrokerFrom;
+use crate::config::{self, Bus, Config, ConfigError, Layer};
+use crate::core::settings::OriginUuid;
+use crate::exit_code::Exit;
+use crate::render;
+
+/// Reads the configuration, with the broker's address and the command's own options over it.
+///
+/// # Errors
+/// When a file or a credential cannot be read, or a setting is not valid.
+pub fn read(from: &BrokerFrom, options: Layer) -> Result<Config, Failure> {
+    let url = from.amqp_url.as_ref().filter(|url| !url.is_empty());
+    let url = url.map(|url| BrokerAddress::parse(url)).transpose();
+    let url = url.map_err(|error| Failure::new(Exit::Usage, error))?;
+    let options = Layer { bus: Bus { url, ..Bus::default() }, ..options };
+    let xivo_uuid = std::env::var("XIVO_UUID").ok();
+    let xivo_uuid = match xivo_uuid.as_deref().filter(|text| !text.is_empty()) {
+        Some(text) => Some(OriginUuid::parse(text).ok_or_else(|| {
+            Failure::new(Exit::Misconfigured, "the environment variable XIVO_UUID is not a uuid")
+        })?),
+        None => None,
+    };
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    config::read_files(from.config.as_deref())
+        .and_then(|files| files.under(options).finish(xivo_uuid, credentials.as_deref()))
+        .map_err(cannot_use)
+}
+
+/// What to tell about settings that cannot be used.
+#[must_use]
+pub fn cannot_use(error: ConfigError) -> Failure {
+    match &error {
+        ConfigError::Invalid { path, text, diagnostics } => {
+            let path = path.display().to_string();
+            let mistakes = diagnostics.iter().map(|mistake| render::diagnostic(&path, text, mistake));
+            Failure::rendered(Exit::Misconfigured, mistakes.collect())
+        }
+        ConfigError::Unreadable { source, .. } => {
+            Failure::new(Exit::NoInput, format!("{error}: {source}"))
+        }
+        ConfigError::NoOriginUuid => Failure::new(Exit::Misconfigured, error).help(
+            "name this server's uuid: `--origin-uuid`, `origin_uuid:` in the configuration, or XIVO_UUID in the \
+             environment, where the platform's own daemons find it",
+        ),
+        ConfigError::ExchangeOfLegacy(_) => Failure::new(Exit::Misconfigured, error),
+    }
+}
+
+/// The pattern of all that an account needs, for `rabbitmqctl set_permissions`.
+#[must_use]
+pub fn permissions(config: &Config) -> String {
+    let literal = |text: &str| text.replace('.', "\\.");
+    let (prefix, exchange) = (literal(&config.queue_prefix), literal(&config.exchange_name));
+    format!("^({prefix}\\..*|{exchange}|xivo-cti|xivo-ami|xivo-status-updates|amq\\.default)$")
+}

@@ -1,0 +1,192 @@
+//! A site as it was seen: what is on one virtual host of a broker, and who is connected to it.
+//!
+//! [`super::topology`] says what the bridge needs; this says what is there. It is put together from sources that
+//! each show a part of it (management API, `rabbitmqctl`, exported definitions), so every attribute that a source
+//! may not show is optional, and what no source showed is told in [`Site::gaps`] and never guessed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// The arguments of an exchange, a queue or a binding.
+pub type Arguments = BTreeMap<String, Json>;
+
+/// What was seen of one virtual host.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Site {
+    /// The virtual host, where a source names it.
+    pub vhost: Option<String>,
+    /// The version of RabbitMQ.
+    pub broker_version: Option<String>,
+    /// The exchanges, without the nameless default exchange.
+    pub exchanges: Vec<Exchange>,
+    /// The queues.
+    pub queues: Vec<Queue>,
+    /// The bindings, without those to the default exchange that every queue has.
+    pub bindings: Vec<Binding>,
+    /// Who consumes from which queue.
+    pub consumers: Vec<Consumer>,
+    /// The connections.
+    pub connections: Vec<Connection>,
+    /// What the sources could not show.
+    pub gaps: Vec<Gap>,
+}
+
+/// An exchange that was seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exchange {
+    /// Its name.
+    pub name: String,
+    /// Its type as the broker spells it, plugins' types too.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether it survives a restart of the broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durable: Option<bool>,
+    /// Whether it goes with its last binding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_delete: Option<bool>,
+    /// Whether only other exchanges may publish to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub internal: Option<bool>,
+    /// Its arguments.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arguments: Arguments,
+    /// Messages published to it since the broker's statistics began, where they are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<u64>,
+}
+
+/// A queue that was seen.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// Whether it survives a restart of the broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durable: Option<bool>,
+    /// Whether it goes with its last consumer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_delete: Option<bool>,
+    /// Whether it belongs to one connection and goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclusive: Option<bool>,
+    /// Its arguments.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arguments: Arguments,
+    /// Messages in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<u64>,
+    /// Consumers on it; also where a source counts but does not list them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumers: Option<u64>,
+}
+
+/// A binding that was seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Binding {
+    /// The exchange that messages come from.
+    pub source: String,
+    /// Where they go.
+    pub destination: Destination,
+    /// The binding key.
+    pub key: String,
+    /// Its arguments: what a headers exchange matches by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arguments: Arguments,
+}
+
+/// Where a binding leads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Destination {
+    /// To a queue.
+    Queue(String),
+    /// To another exchange.
+    Exchange(String),
+}
+
+/// A consumer that was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consumer {
+    /// The queue it consumes from.
+    pub queue: String,
+    /// Its tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The name of its connection, as in [`Connection::name`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
+    /// Whether messages are acknowledged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acks: Option<bool>,
+}
+
+/// A connection that was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connection {
+    /// The broker's name for it, `127.0.0.1:49152 -> 127.0.0.1:5672`.
+    pub name: String,
+    /// The name that the client gave itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_name: Option<String>,
+    /// The user it is logged in as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The host it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_host: Option<String>,
+    /// The port it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_port: Option<u16>,
+    /// The client library, such as `Pika Python Client Library`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub library: Option<String>,
+    /// The version of the client library.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub library_version: Option<String>,
+    /// What the library runs on, such as `Python 2.7.18`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+}
+
+/// Something that a source cannot show, so that its absence means nothing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gap {
+    /// What is missing: a sentence for people.
+    pub what: String,
+    /// The source that does not show it.
+    pub source: String,
+}
+
+impl Site {
+    /// The exchange of this name.
+    #[must_use]
+    pub fn exchange(&self, name: &str) -> Option<&Exchange> {
+        self.exchanges.iter().find(|exchange| exchange.name == name)
+    }
+
+    /// The queue of this name.
+    #[must_use]
+    pub fn queue(&self, name: &str) -> Option<&Queue> {
+        self.queues.iter().find(|queue| queue.name == name)
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Queue(name) => write!(f, "queue {name}"),
+            Self::Exchange(name) => write!(f, "exchange {name}"),
+        }
+    }
+}
