@@ -9,6 +9,10 @@ use crate::core::settings::{BridgeId, OriginUuid, UnknownEvents};
 use crate::core::topology::QueueKind;
 use crate::core::version::Version;
 
+mod site;
+
+pub use site::SiteFrom;
+
 /// Compatibility bridge for the XiVO/Wazo message bus: scripts written for the exchange `xivo-cti` keep
 /// working on a platform that publishes on `xivo`.
 #[derive(Debug, Parser)]

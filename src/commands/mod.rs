@@ -5,6 +5,7 @@ pub mod rules;
 pub mod run;
 pub mod runtime;
 pub mod settings;
+pub mod site;
 pub mod translate;
 
 use std::fmt;

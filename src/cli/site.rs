@@ -1,0 +1,36 @@
+//! Where a site is looked at: a live broker, files that show a part of one, or an earlier look.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::BrokerFrom;
+
+/// What to look at. Sources may be mixed: each adds what it shows.
+#[derive(Debug, Args, Default, Clone)]
+#[command(next_help_heading = "What to look at")]
+pub struct SiteFrom {
+    /// The management API of a live broker, as http://host:15672; also the environment variable
+    /// CTI_BRIDGE_MANAGEMENT_URL, where no file is named [default: port 15672 of the broker]
+    #[arg(long, value_name = "URL")]
+    pub management_url: Option<String>,
+    /// The virtual host to look at [default: the broker's; in files `/`, or the only one]
+    #[arg(long, value_name = "NAME")]
+    pub vhost: Option<String>,
+    /// A list as `rabbitmqctl list_… --formatter json` writes it, recognised by its columns; `-` for standard
+    /// input; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub rabbitmqctl: Vec<PathBuf>,
+    /// Definitions as `rabbitmqctl export_definitions` or the management interface writes them; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub definitions: Vec<PathBuf>,
+    /// What an earlier run saved with `--save-site`; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub site: Vec<PathBuf>,
+    /// Save what is seen to this file, for `--site`
+    #[arg(long, value_name = "FILE")]
+    pub save_site: Option<PathBuf>,
+    /// Which broker, and whose settings: user and password of the management API come from there too.
+    #[command(flatten)]
+    pub broker: BrokerFrom,
+}
