@@ -7,6 +7,7 @@ pub mod examples;
 pub mod intake;
 pub mod mapping_file;
 pub mod message;
+pub mod program;
 pub mod reader;
 pub mod rule;
 pub mod settings;
