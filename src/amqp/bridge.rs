@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::address::BrokerAddress;
 use super::counters::Counters;
+pub use crate::core::message::Direction;
 use crate::core::topology::Topology;
 use crate::core::translate::Translator;
 
@@ -50,26 +51,6 @@ pub struct Side {
     /// The queue for messages from this side that could not be translated.
     pub quarantine_queue: String,
 }
-/// The two directions of the bridge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// From the modern exchange to the legacy ones.
-    ToLegacy,
-    /// From the legacy exchanges to the modern one.
-    ToModern,
-}
-
-impl Direction {
-    /// The stable code, as it stands in the quarantine header and in logs.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::ToLegacy => "to_legacy",
-            Self::ToModern => "to_modern",
-        }
-    }
-}
-
 /// What to do about publications that no queue wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unroutable {

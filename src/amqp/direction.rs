@@ -7,16 +7,14 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use lapin::message::Delivery;
-use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, error};
@@ -26,7 +24,8 @@ use super::bridge::Unroutable;
 use super::care::{Care, Cares, Fingerprint};
 use super::counters::DirectionCounters;
 use super::fault::Fault;
-use super::properties::{Unpublishable, basic_properties, received, short};
+use super::prepared::{Prepared, Sending};
+use super::properties::received;
 use super::quarantine::{self, Cause};
 use super::session::Link;
 use super::window::{Purpose, Settled, Window};
@@ -52,9 +51,6 @@ pub(super) struct Settings<'b> {
 pub(super) trait Translate<'t>: Fn(&Received<'_>) -> Outcome<'t> {}
 
 impl<'t, T: Fn(&Received<'_>) -> Outcome<'t>> Translate<'t> for T {}
-
-/// A publish and its confirm. Queues its frames when polled for the first time.
-type Sending<'l> = Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + 'l>>;
 
 struct Loop<'l, 'b, 'f, T> {
     link: &'l Link,
@@ -242,33 +238,4 @@ fn to_quarantine<'l>(
         body: delivery.data.clone(),
     };
     (Purpose::Quarantine, prepared.send(&link.quarantine, true))
-}
-
-/// A publication that is sure to be one on the wire.
-struct Prepared {
-    exchange: ShortString,
-    routing_key: ShortString,
-    properties: BasicProperties,
-    body: Vec<u8>,
-}
-
-impl Prepared {
-    fn new(publication: Publication<'_>) -> Result<Self, Unpublishable> {
-        Ok(Self {
-            exchange: short("name of the exchange", publication.exchange)?,
-            routing_key: short("routing key", publication.routing_key)?,
-            properties: basic_properties(publication.properties)?,
-            body: publication.body,
-        })
-    }
-
-    fn send(self, channel: &Channel, mandatory: bool) -> Sending<'_> {
-        let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
-        Box::pin(async move {
-            let Self { exchange, routing_key, properties, body } = self;
-            let confirm = channel.basic_publish(exchange, routing_key, options, &body, properties).await?;
-            drop(body);
-            confirm.await
-        })
-    }
 }

@@ -21,6 +21,32 @@ pub fn is_reserved_header(name: &str) -> bool {
         || name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"))
 }
 
+/// The two directions of the bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the modern exchange to the legacy ones.
+    ToLegacy,
+    /// From the legacy exchanges to the modern one.
+    ToModern,
+}
+
+impl Direction {
+    /// The stable code, as it stands in the quarantine header and in logs.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::ToLegacy => "to_legacy",
+            Self::ToModern => "to_modern",
+        }
+    }
+
+    /// The direction of this code.
+    #[must_use]
+    pub fn parse(code: &str) -> Option<Self> {
+        [Self::ToLegacy, Self::ToModern].into_iter().find(|direction| direction.code() == code)
+    }
+}
+
 /// A message as it came from an intake queue or from a file.
 #[derive(Debug, Clone, Copy)]
 pub struct Received<'m> {

@@ -8,6 +8,7 @@ pub mod intake;
 pub mod mapping_file;
 pub mod message;
 pub mod program;
+pub mod quarantined;
 pub mod reader;
 pub mod rule;
 pub mod settings;

@@ -1,0 +1,42 @@
+//! A publication on its way to the wire, and its confirm.
+
+use std::pin::Pin;
+
+use lapin::options::BasicPublishOptions;
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation};
+
+use super::properties::{Unpublishable, basic_properties, short};
+use crate::core::message::Publication;
+
+/// A publish and its confirm. Queues its frames when polled for the first time.
+pub(super) type Sending<'l> = Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + 'l>>;
+
+/// A publication that is sure to be one on the wire.
+pub(super) struct Prepared {
+    pub(super) exchange: ShortString,
+    pub(super) routing_key: ShortString,
+    pub(super) properties: BasicProperties,
+    pub(super) body: Vec<u8>,
+}
+
+impl Prepared {
+    pub(super) fn new(publication: Publication<'_>) -> Result<Self, Unpublishable> {
+        Ok(Self {
+            exchange: short("name of the exchange", publication.exchange)?,
+            routing_key: short("routing key", publication.routing_key)?,
+            properties: basic_properties(publication.properties)?,
+            body: publication.body,
+        })
+    }
+
+    pub(super) fn send(self, channel: &Channel, mandatory: bool) -> Sending<'_> {
+        let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
+        Box::pin(async move {
+            let Self { exchange, routing_key, properties, body } = self;
+            let confirm = channel.basic_publish(exchange, routing_key, options, &body, properties).await?;
+            drop(body);
+            confirm.await
+        })
+    }
+}
