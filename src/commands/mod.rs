@@ -1,5 +1,6 @@
 //! The commands, one file each: read the world, ask the core, act, return how it went.
 
+pub mod daemon;
 pub mod mappings;
 pub mod rules;
 pub mod run;

@@ -1,7 +1,6 @@
 //! `run`: the daemon, in the foreground until SIGTERM or SIGINT.
 
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,22 +10,15 @@ use tokio::time::{Instant, interval_at};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-use super::{Failure, mappings, runtime, settings};
+use super::{Failure, daemon, runtime, settings};
 use crate::amqp::{
     self, Bridge, BrokerAddress, Counters, DirectionSnapshot, Event, Inequivalent, Object, RunError, Side,
     Snapshot, Unroutable,
 };
 use crate::cli::{LogFormat, LogLevel, Run};
-use crate::config::{Config, Identity, Layer};
-use crate::core::catalog::Catalog;
-use crate::core::diagnostic::did_you_mean;
-use crate::core::intake::Intake;
-use crate::core::message::DeliveryMode;
-use crate::core::settings::{Listen, Settings};
-use crate::core::topology::{Declare, QueueKind};
-use crate::core::translate::Translator;
+use crate::config::{Config, Layer};
+use crate::core::topology::QueueKind;
 use crate::exit_code::Exit;
-use crate::render;
 
 /// How long to finish what is under way; below the 20 s that a unit file should allow for stopping.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
@@ -65,40 +57,9 @@ fn settings(command: &Run) -> Result<Config, Failure> {
 }
 
 fn bridge(config: &Config) -> Result<Bridge, Failure> {
-    let Identity { origin_uuid, bridge_id } = config.identity().map_err(settings::cannot_use)?;
-    let mappings = mappings::load(config.builtin_mappings, &config.mappings)?;
-    let catalog = Catalog::at(config.modern_version, &mappings);
-    let all = config.legacy_events.iter().any(|name| name == "all");
-    if let Some(unknown) =
-        config.legacy_events.iter().find(|name| *name != "all" && catalog.by_legacy_name(name).is_none())
-    {
-        let help = did_you_mean(unknown, catalog.listed().map(|(name, _)| name))
-            .unwrap_or_else(|| "`cti-bridge rules list` shows all of them".into());
-        let unknown = render::printable(unknown);
-        let message = format!("cannot listen for `{unknown}`: there is no rule for it");
-        return Err(Failure::new(Exit::Misconfigured, message).help(help));
-    }
-    let settings = Settings {
-        bridge_id: bridge_id.clone(),
-        origin_uuid: origin_uuid.clone(),
-        modern_exchange: config.exchange_name.clone(),
-        listen: if all {
-            Listen::All
-        } else {
-            Listen::Also(config.legacy_events.iter().cloned().collect::<HashSet<_>>())
-        },
-        unknown_events: config.unknown_events,
-        max_hops: config.max_hops,
-        delivery_mode: if config.persistent { DeliveryMode::Persistent } else { DeliveryMode::Transient },
-        legacy_content_type: config.legacy_content_type.clone(),
-    };
-    let translator = Translator::new(catalog, settings);
-    let intake = Intake {
-        prefix: config.queue_prefix.clone(),
-        queue_kind: config.queue_type,
-        modern_exchange_kind: config.exchange_type,
-        declare_modern_exchange: if config.declare { Declare::Active } else { Declare::Passive },
-    };
+    let identity = config.identity().map_err(settings::cannot_use)?;
+    let translator = daemon::translator(config, identity)?;
+    let intake = daemon::intake(config);
     let side = |address: &BrokerAddress, topology, intake_queue| Side {
         address: address.clone(),
         topology,

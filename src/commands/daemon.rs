@@ -1,0 +1,61 @@
+//! What the daemon of these settings is: its translator, and what it needs on its brokers. The commands that speak of
+//! the daemon ask here, so that they mean the same one.
+
+use std::collections::HashSet;
+
+use super::{Failure, mappings};
+use crate::config::{Config, Identity};
+use crate::core::catalog::Catalog;
+use crate::core::diagnostic::did_you_mean;
+use crate::core::intake::Intake;
+use crate::core::message::DeliveryMode;
+use crate::core::settings::{Listen, Settings};
+use crate::core::topology::Declare;
+use crate::core::translate::Translator;
+use crate::exit_code::Exit;
+use crate::render;
+
+/// The translator. Where no identity is known and none is needed, any will do.
+///
+/// # Errors
+/// When the mapping files cannot be used, or an event to listen for has no rule.
+pub fn translator(config: &Config, identity: &Identity) -> Result<Translator, Failure> {
+    let mappings = mappings::load(config.builtin_mappings, &config.mappings)?;
+    let catalog = Catalog::at(config.modern_version, &mappings);
+    let all = config.legacy_events.iter().any(|name| name == "all");
+    if let Some(unknown) =
+        config.legacy_events.iter().find(|name| *name != "all" && catalog.by_legacy_name(name).is_none())
+    {
+        let help = did_you_mean(unknown, catalog.listed().map(|(name, _)| name))
+            .unwrap_or_else(|| "`cti-bridge rules list` shows all of them".into());
+        let unknown = render::printable(unknown);
+        let message = format!("cannot listen for `{unknown}`: there is no rule for it");
+        return Err(Failure::new(Exit::Misconfigured, message).help(help));
+    }
+    let settings = Settings {
+        bridge_id: identity.bridge_id.clone(),
+        origin_uuid: identity.origin_uuid.clone(),
+        modern_exchange: config.exchange_name.clone(),
+        listen: if all {
+            Listen::All
+        } else {
+            Listen::Also(config.legacy_events.iter().cloned().collect::<HashSet<_>>())
+        },
+        unknown_events: config.unknown_events,
+        max_hops: config.max_hops,
+        delivery_mode: if config.persistent { DeliveryMode::Persistent } else { DeliveryMode::Transient },
+        legacy_content_type: config.legacy_content_type.clone(),
+    };
+    Ok(Translator::new(catalog, settings))
+}
+
+/// The names and kinds of what it makes on its brokers.
+#[must_use]
+pub fn intake(config: &Config) -> Intake {
+    Intake {
+        prefix: config.queue_prefix.clone(),
+        queue_kind: config.queue_type,
+        modern_exchange_kind: config.exchange_type,
+        declare_modern_exchange: if config.declare { Declare::Active } else { Declare::Passive },
+    }
+}
