@@ -1,9 +1,12 @@
 //! The core: plain values in, plain values out. No I/O, no async, no clock, no logging.
 
 pub mod catalog;
+pub mod changelog;
+pub mod changelog_file;
 pub mod diagnostic;
 pub mod envelope;
 pub mod examples;
+pub mod history;
 pub mod intake;
 pub mod mapping_file;
 pub mod message;
