@@ -22,12 +22,20 @@ struct Layer {
 
 const NO_IO: &[&str] = &["env", "fs", "io", "net", "os", "process", "thread", "time"];
 
-const LAYERS: [Layer; 9] = [
+const LAYERS: [Layer; 10] = [
     // The one file that knows the library which is no longer maintained.
     Layer {
         part: "core/yaml",
         modules: &["core"],
         crates: &["serde", "serde_yaml"],
+        not_std: NO_IO,
+        may_print: false,
+    },
+    // What is not text stands in recordings as base64.
+    Layer {
+        part: "core/recording",
+        modules: &["core"],
+        crates: &["base64", "serde", "serde_json", "thiserror"],
         not_std: NO_IO,
         may_print: false,
     },

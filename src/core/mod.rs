@@ -13,6 +13,7 @@ pub mod message;
 pub mod program;
 pub mod quarantined;
 pub mod reader;
+pub mod recording;
 pub mod rule;
 pub mod settings;
 pub mod site;
