@@ -10,6 +10,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+pub mod merge;
+
+pub use merge::{DifferentVhosts, Part, merged};
+
 /// The arguments of an exchange, a queue or a binding.
 pub type Arguments = BTreeMap<String, Json>;
 
@@ -31,8 +35,14 @@ pub struct Site {
     pub consumers: Vec<Consumer>,
     /// The connections.
     pub connections: Vec<Connection>,
+    /// The alarms that are on; a broker with one takes no messages.
+    pub alarms: Vec<Alarm>,
+    /// What accounts may do here.
+    pub permissions: Vec<Permission>,
     /// What the sources could not show.
     pub gaps: Vec<Gap>,
+    /// Where sources contradicted each other.
+    pub conflicts: Vec<Conflict>,
 }
 
 /// An exchange that was seen.
@@ -158,14 +168,86 @@ pub struct Connection {
     pub platform: Option<String>,
 }
 
+/// An alarm that is on: all publishers of the cluster are blocked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alarm {
+    /// The node it is raised on.
+    pub node: String,
+    /// What has run out.
+    pub resource: Resource,
+}
+
+/// What an alarm is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resource {
+    /// The node uses more memory than it may.
+    Memory,
+    /// Less disk is free than there must be.
+    Disk,
+}
+
+/// What one account may do on this virtual host: patterns of the names of exchanges and queues.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Permission {
+    /// The account.
+    pub user: String,
+    /// What it may declare and delete.
+    pub configure: String,
+    /// What it may publish to, and bind as a destination.
+    pub write: String,
+    /// What it may consume from, and bind as a source.
+    pub read: String,
+}
+
+/// A part of a site that a source may show or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aspect {
+    /// Exchanges and their attributes.
+    Exchanges,
+    /// Queues and their attributes.
+    Queues,
+    /// Bindings.
+    Bindings,
+    /// Who consumes from which queue.
+    Consumers,
+    /// Who is connected, from where and with which client library.
+    Connections,
+    /// How much was published to each exchange.
+    Traffic,
+    /// The alarms that are on.
+    Alarms,
+    /// What accounts may do.
+    Permissions,
+}
+
 /// Something that a source cannot show, so that its absence means nothing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gap {
-    /// What is missing: a sentence for people.
+    /// The part of the site that is not, or not wholly, shown.
+    pub aspect: Aspect,
+    /// What is missing, for people: `exclusive queues`.
     pub what: String,
     /// The source that does not show it.
     pub source: String,
+}
+
+/// An attribute that two sources show differently.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conflict {
+    /// The object and its attribute: ``exchange `xivo`: type``.
+    pub what: String,
+    /// What is taken for true.
+    pub taken: String,
+    /// The source that says so.
+    pub source: String,
+    /// What another source says.
+    pub instead_of: String,
 }
 
 impl Site {
@@ -179,6 +261,12 @@ impl Site {
     #[must_use]
     pub fn queue(&self, name: &str) -> Option<&Queue> {
         self.queues.iter().find(|queue| queue.name == name)
+    }
+
+    /// Whether this part of the site was shown as a whole. If not, what is not there may be all the same.
+    #[must_use]
+    pub fn shows(&self, aspect: Aspect) -> bool {
+        self.gaps.iter().all(|gap| gap.aspect != aspect)
     }
 }
 
