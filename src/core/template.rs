@@ -19,6 +19,15 @@ enum Part {
     Placeholder(Placeholder),
 }
 
+/// A piece of one word of a template, to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TemplatePart<'t> {
+    /// A text without a dot, never empty.
+    Literal(&'t str),
+    /// A placeholder.
+    Placeholder(&'t Placeholder),
+}
+
 /// A placeholder: `{user_uuid}`, an element of an array `{to[0]}`, or `{id|raw}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placeholder {
@@ -188,6 +197,30 @@ impl Template {
         }
         let mut values = Vec::new();
         go(&self.parts, text, &mut values).then_some(values)
+    }
+
+    /// The pieces of each word, where words are separated by dots. The dots in values do not count.
+    #[must_use]
+    pub fn words(&self) -> Vec<Vec<TemplatePart<'_>>> {
+        let mut words = Vec::new();
+        let mut word: Vec<TemplatePart<'_>> = Vec::new();
+        for part in &self.parts {
+            match part {
+                Part::Placeholder(placeholder) => word.push(TemplatePart::Placeholder(placeholder)),
+                Part::Literal(text) => {
+                    for (at, piece) in text.split('.').enumerate() {
+                        if at > 0 {
+                            words.push(std::mem::take(&mut word));
+                        }
+                        if !piece.is_empty() {
+                            word.push(TemplatePart::Literal(piece));
+                        }
+                    }
+                }
+            }
+        }
+        words.push(word);
+        words
     }
 
     /// The binding key of a topic exchange that matches everything this template can print.
