@@ -68,6 +68,8 @@ pub struct Layer {
     pub count_unroutable: Option<bool>,
     /// How many bridges a message may have passed.
     pub max_hops: Option<usize>,
+    /// Whether the probes of `verify` are answered.
+    pub probes: Option<bool>,
     /// Seconds between status lines; 0 for none.
     pub status_interval: Option<u64>,
 }
@@ -163,6 +165,8 @@ pub struct Config {
     pub count_unroutable: bool,
     /// How many bridges a message may have passed.
     pub max_hops: usize,
+    /// Whether the probes of `verify` are answered.
+    pub probes: bool,
     /// Between status lines; none if there are to be none.
     pub status_interval: Option<Duration>,
 }
@@ -212,6 +216,7 @@ impl Layer {
             persistent: above.persistent.or(self.persistent),
             count_unroutable: above.count_unroutable.or(self.count_unroutable),
             max_hops: above.max_hops.or(self.max_hops),
+            probes: above.probes.or(self.probes),
             status_interval: above.status_interval.or(self.status_interval),
         }
     }
@@ -268,6 +273,7 @@ impl Layer {
             persistent: self.persistent.unwrap_or(false),
             count_unroutable: self.count_unroutable.unwrap_or(true),
             max_hops: self.max_hops.unwrap_or(8),
+            probes: self.probes.unwrap_or(true),
             status_interval: match self.status_interval.unwrap_or(60) {
                 0 => None,
                 seconds => Some(Duration::from_secs(seconds)),

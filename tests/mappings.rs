@@ -10,7 +10,7 @@ use cti_bridge::core::examples;
 use cti_bridge::core::message::{
     DeliveryMode, HeaderValue, MARK_HEADER, Outcome, Publication, Received, ReceivedProperties,
 };
-use cti_bridge::core::settings::{BridgeId, Listen, OriginUuid, Settings, UnknownEvents};
+use cti_bridge::core::settings::{BridgeId, Listen, OriginUuid, Probes, Settings, UnknownEvents};
 use cti_bridge::core::translate::Translator;
 use cti_bridge::core::version::Version;
 use serde_json::{Map, Value as Json, json};
@@ -101,6 +101,7 @@ fn translator(mappings: &Mappings, version: &str) -> Translator {
         max_hops: 1,
         delivery_mode: DeliveryMode::Transient,
         legacy_content_type: None,
+        probes: Probes::Answer,
     };
     Translator::new(Catalog::at(version.parse().unwrap(), mappings), settings)
 }

@@ -14,8 +14,9 @@ use cti_bridge::core::message::{
     DeliveryMode, HeaderValue, MARK_HEADER, Mark, Outcome, Properties, Publication, Received,
     ReceivedProperties,
 };
+use cti_bridge::core::probe::{PROBE_EVENT, PROBE_HEADER};
 use cti_bridge::core::rule::{HeaderTemplate, Modern, ModernFace, Rule, fill};
-use cti_bridge::core::settings::{BridgeId, Listen, OriginUuid, Settings, UnknownEvents};
+use cti_bridge::core::settings::{BridgeId, Listen, OriginUuid, Probes, Settings, UnknownEvents};
 use cti_bridge::core::template::{Placeholder, Template, Words};
 use cti_bridge::core::translate::Translator;
 use cti_bridge::core::version::Version;
@@ -208,6 +209,7 @@ fn translator(mappings: &Mappings) -> Translator {
         max_hops: 3,
         delivery_mode: DeliveryMode::Transient,
         legacy_content_type: None,
+        probes: Probes::Answer,
     };
     Translator::new(Catalog::at(Version::new(19, 5), mappings), settings)
 }
@@ -529,6 +531,63 @@ proptest! {
     }
 }
 
+// ── Probes ───────────────────────────────────────────────────────────────────────────────────────
+
+/// A message that calls itself a probe: who asks, over what, about anything at all.
+fn any_probe() -> impl Strategy<Value = (String, Vec<u8>)> {
+    let run = prop_oneof!["[A-Za-z0-9]{1,32}", "[a-z.#*]{0,40}", ".{0,8}", Just("x.xivo-cti".to_owned())];
+    let event = prop_oneof![
+        event_and_data()
+            .prop_map(|(Event { name, .. }, data)| format!("{{\"name\":\"{name}\",\"data\":{data}}}")),
+        json_text(),
+        "[a-z.#*-]{0,20}".prop_map(|name| json!({"name": name, "required_acl": "#", "data": {}}).to_string()),
+    ];
+    let exchange = select(vec!["", "xivo", "xivo-cti", "xivo-ami", "amq.topic"]);
+    (run, event, json_text(), exchange, any::<bool>()).prop_map(|(run, event, key, exchange, whole)| {
+        let key = if whole { "\"calls.call.created\"".to_owned() } else { key };
+        let run = Json::from(run);
+        let probe = format!("{{\"run\":{run},\"number\":1,\"routing_key\":{key},\"event\":{event}}}");
+        let body =
+            format!("{{\"name\":\"{PROBE_EVENT}\",\"required_acl\":\"#\",\"data\":{{\"probe\":{probe}}}}}");
+        (exchange.to_owned(), body.into_bytes())
+    })
+}
+
+proptest! {
+    #![proptest_config(cases(1000))]
+
+    #[test]
+    fn nothing_that_a_probe_brings_gets_out_of_the_names_of_probes((exchange, body) in any_probe()) {
+        let message = Received { exchange: &exchange, ..received(&body) };
+        for outcome in [WORLD.translator.to_modern(&message), WORLD.translator.to_legacy(&message)] {
+            let made = match outcome {
+                Outcome::Answer(made) => made,
+                Outcome::Refused(_) => continue,
+                outcome => return Err(TestCaseError::fail(format!("a probe became {outcome:?}"))),
+            };
+            let mut exchanges: Vec<&str> = made.iter().map(|made| made.exchange).collect();
+            exchanges.dedup();
+            // One answer to an exchange, and none but those of the bus or, where it came from there, the default one.
+            prop_assert_eq!(exchanges.len(), made.len());
+            let bus = ["xivo", "xivo-cti", "xivo-ami", "xivo-status-updates"];
+            for made in made {
+                let back = exchange.is_empty() && made.exchange.is_empty();
+                prop_assert!(back || !exchange.is_empty() && bus.contains(&made.exchange), "{}", made.exchange);
+                let run = made.routing_key.strip_prefix("cti-bridge.probe.");
+                let run = run.ok_or_else(|| TestCaseError::fail(made.routing_key.to_string()))?;
+                prop_assert!(!run.is_empty() && run.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+                let event: Map<String, Json> = serde_json::from_slice(&made.body).unwrap();
+                prop_assert_eq!(event.keys().collect::<Vec<_>>(), ["data", "name"]);
+                prop_assert_eq!(&event["name"], PROBE_EVENT);
+                for (name, value) in made.properties.headers {
+                    prop_assert!([PROBE_HEADER, MARK_HEADER, "name"].contains(&name.as_ref()), "{}", name);
+                    prop_assert!(name != "name" || value == HeaderValue::Text(PROBE_EVENT.into()));
+                }
+            }
+        }
+    }
+}
+
 // ── Anything at all ──────────────────────────────────────────────────────────────────────────────
 
 /// Bytes that are nearly an event.
@@ -583,7 +642,7 @@ proptest! {
                     prop_assert!(!refusal.detail.is_empty());
                     prop_assert!(!refusal.detail.chars().any(char::is_control), "{:?}", refusal.detail);
                 }
-                Outcome::Echo | Outcome::Dropped => {}
+                Outcome::Echo | Outcome::Dropped | Outcome::Answer(_) => {}
             }
         }
     }

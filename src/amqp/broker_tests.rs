@@ -26,7 +26,7 @@ use crate::core::catalog::{Catalog, Mappings};
 use crate::core::message::{
     DeliveryMode, HeaderValue, Outcome, Properties, Publication, Reason, Received, Refusal,
 };
-use crate::core::settings::{BridgeId, Listen, OriginUuid, Settings, UnknownEvents};
+use crate::core::settings::{BridgeId, Listen, OriginUuid, Probes, Settings, UnknownEvents};
 use crate::core::topology::{
     Binding, Declare, Destination, Exchange, ExchangeKind, Queue, QueueKind, Topology,
 };
@@ -66,6 +66,7 @@ fn translator() -> Translator {
         max_hops: 1,
         delivery_mode: DeliveryMode::Transient,
         legacy_content_type: None,
+        probes: Probes::Answer,
     };
     Translator::new(Catalog::at("19.05".parse().unwrap(), &Mappings::default()), settings)
 }

@@ -25,6 +25,7 @@ pub struct DirectionCounters {
     pub(super) published: Counter,
     pub(super) acked: Counter,
     pub(super) echoes: Counter,
+    pub(super) probes: Counter,
     pub(super) dropped: Counter,
     pub(super) unroutable: Counter,
     quarantined: [Counter; Reason::ALL.len()],
@@ -69,6 +70,8 @@ pub struct DirectionSnapshot {
     pub acked: u64,
     /// Deliveries that had passed this bridge before.
     pub echoes: u64,
+    /// Probes of `verify`, answered or on their way to who asked.
+    pub probes: u64,
     /// Deliveries dropped because the configuration says so.
     pub dropped: u64,
     /// Confirmed publications that no queue wanted. Stays 0 where they are not counted.
@@ -130,6 +133,7 @@ impl DirectionCounters {
             published: self.published.get(),
             acked: self.acked.get(),
             echoes: self.echoes.get(),
+            probes: self.probes.get(),
             dropped: self.dropped.get(),
             unroutable: self.unroutable.get(),
             quarantined: by_reason.iter().map(|(_, count)| count).sum::<u64>() + internal_errors,

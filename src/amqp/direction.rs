@@ -164,12 +164,16 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
             return Err(Cause::InternalError);
         };
         match outcome {
-            Outcome::Publish(publications) => self.published(publications),
+            Outcome::Publish(publications) => self.published(publications, Purpose::Publication),
             Outcome::Partly(publications, refusal) => {
-                let mut sendings = self.published(publications)?;
+                let mut sendings = self.published(publications, Purpose::Publication)?;
                 let cause = Cause::Refused(refusal);
                 sendings.push(to_quarantine(self.link, self.settings, delivery, &cause));
                 Ok(sendings)
+            }
+            Outcome::Answer(answers) => {
+                self.settings.counters.probes.add(1);
+                self.published(answers, Purpose::Answer)
             }
             Outcome::Echo => {
                 self.settings.counters.echoes.add(1);
@@ -187,6 +191,7 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
     fn published(
         &self,
         publications: Vec<Publication<'_>>,
+        purpose: Purpose,
     ) -> Result<Vec<(Purpose, Sending<'l>)>, Cause<'t>> {
         let prepared: Result<Vec<_>, _> = publications.into_iter().map(Prepared::new).collect();
         let prepared = prepared.map_err(|unpublishable| {
@@ -194,8 +199,7 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
             Cause::Refused(Refusal { reason: Reason::RefusedByBroker, detail, rule: None })
         })?;
         let mandatory = self.settings.unroutable == Unroutable::Count;
-        let send =
-            |prepared: Prepared| (Purpose::Publication, prepared.send(&self.link.publishing, mandatory));
+        let send = |prepared: Prepared| (purpose, prepared.send(&self.link.publishing, mandatory));
         Ok(prepared.into_iter().map(send).collect())
     }
 

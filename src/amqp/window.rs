@@ -18,6 +18,8 @@ use super::fault::Fault;
 pub(super) enum Purpose {
     /// A translation. No queue need want it.
     Publication,
+    /// The answer to a probe. Whoever asked may be gone, or have a queue that takes nothing more.
+    Answer,
     /// A message to quarantine. Returned, it would be lost.
     Quarantine,
 }
@@ -132,6 +134,7 @@ where
             match (Pin::new(confirm).take_output(), purpose) {
                 (Some(Ok(Confirmation::Ack(None))), _) => {}
                 (Some(Ok(Confirmation::Ack(Some(_)))), Purpose::Publication) => self.unroutable += 1,
+                (Some(Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(_))), Purpose::Answer) => {}
                 (Some(Ok(Confirmation::Ack(Some(_)))), Purpose::Quarantine) => {
                     return Poll::Ready(Err(Fault::QuarantineGone));
                 }
@@ -139,7 +142,9 @@ where
                 (Some(Ok(Confirmation::Nack(_))), Purpose::Quarantine) => {
                     return Poll::Ready(Err(Fault::Nacked));
                 }
-                (Some(Err(error)), Purpose::Publication) => return Poll::Ready(Err(Fault::Publish(error))),
+                (Some(Err(error)), Purpose::Publication | Purpose::Answer) => {
+                    return Poll::Ready(Err(Fault::Publish(error)));
+                }
                 (Some(Err(error)), Purpose::Quarantine) => return Poll::Ready(Err(Fault::Quarantine(error))),
                 // Cannot be: the channel confirms, and this confirm was not asked before.
                 (Some(Ok(Confirmation::NotRequested)) | None, _) => return Poll::Ready(Err(Fault::Closed)),
@@ -346,6 +351,18 @@ mod tests {
         quarantine.resolve(ack());
         let done = poll(&mut window);
         assert!(matches!(done, Poll::Ready(Ok(Settled { last: 2, deliveries: 2, published: 1, .. }))));
+    }
+
+    #[test]
+    fn an_answer_that_nobody_takes_is_no_fault_and_no_publication() {
+        for confirm in [ack(), returned(), Ok(Confirmation::Nack(None))] {
+            let mut window = Window::new();
+            let answer = Promise::default();
+            window.push(1, vec![(Purpose::Answer, answer.clone())]);
+            answer.resolve(confirm);
+            let done = expect(&mut window, 1, 1);
+            assert_eq!((done.published, done.unroutable), (0, 0));
+        }
     }
 
     #[test]

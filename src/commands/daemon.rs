@@ -9,7 +9,7 @@ use crate::core::catalog::Catalog;
 use crate::core::diagnostic::did_you_mean;
 use crate::core::intake::Intake;
 use crate::core::message::DeliveryMode;
-use crate::core::settings::{Listen, Settings};
+use crate::core::settings::{Listen, Probes, Settings};
 use crate::core::topology::Declare;
 use crate::core::translate::Translator;
 use crate::exit_code::Exit;
@@ -45,6 +45,7 @@ pub fn translator(config: &Config, identity: &Identity) -> Result<Translator, Fa
         max_hops: config.max_hops,
         delivery_mode: if config.persistent { DeliveryMode::Persistent } else { DeliveryMode::Transient },
         legacy_content_type: config.legacy_content_type.clone(),
+        probes: if config.probes { Probes::Answer } else { Probes::Ignore },
     };
     Ok(Translator::new(catalog, settings))
 }

@@ -15,7 +15,7 @@ use crate::core::catalog::Catalog;
 use crate::core::message::{
     DeliveryMode, HeaderValue, Outcome, Properties, Publication, Received, ReceivedProperties, Refusal,
 };
-use crate::core::settings::{BridgeId, Listen, Settings};
+use crate::core::settings::{BridgeId, Listen, Probes, Settings};
 use crate::core::translate::Translator;
 use crate::exit_code::Exit;
 
@@ -99,6 +99,7 @@ pub fn translate(command: &Translate) -> Result<Exit, Failure> {
         max_hops: usize::MAX,
         delivery_mode: DeliveryMode::Transient,
         legacy_content_type: None,
+        probes: Probes::Answer,
     };
     let translator = Translator::new(Catalog::at(command.modern_version, &mappings), settings);
     let mut work =
@@ -202,7 +203,7 @@ impl<W: Write> Work<'_, W> {
             Form::Modern => translator.to_modern(&received),
         };
         match outcome {
-            Outcome::Publish(publications) => {
+            Outcome::Publish(publications) | Outcome::Answer(publications) => {
                 for publication in &publications {
                     self.write(publication)?;
                 }

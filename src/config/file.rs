@@ -50,7 +50,7 @@ pub fn read_files(named: Option<&Path>) -> Result<Layer, ConfigError> {
 }
 
 /// The keys whose values are never secret.
-const PUBLIC_KEYS: [&str; 25] = [
+const PUBLIC_KEYS: [&str; 26] = [
     "bridge_id",
     "builtin_mappings",
     "content_type",
@@ -69,6 +69,7 @@ const PUBLIC_KEYS: [&str; 25] = [
     "persistent",
     "port",
     "prefetch_count",
+    "probes",
     "queue_prefix",
     "queue_type",
     "status_interval",
@@ -106,7 +107,7 @@ pub(super) fn read_password(path: &Path) -> Result<SecretString, ConfigError> {
     Ok(text.lines().next().unwrap_or_default().into())
 }
 
-const TOP_KEYS: [&str; 16] = [
+const TOP_KEYS: [&str; 17] = [
     "bus",
     "legacy",
     "modern",
@@ -120,6 +121,7 @@ const TOP_KEYS: [&str; 16] = [
     "persistent",
     "count_unroutable",
     "max_hops",
+    "probes",
     "status_interval",
     "uuid",
     "debug",
@@ -200,6 +202,7 @@ fn top(root: &Node, problems: &mut Problems) -> Layer {
     layer.persistent = boolean(entries.get("persistent"), problems);
     layer.count_unroutable = boolean(entries.get("count_unroutable"), problems);
     layer.max_hops = number(entries.get("max_hops"), 1, 64, problems);
+    layer.probes = boolean(entries.get("probes"), problems);
     layer.status_interval = number(entries.get("status_interval"), 0, 86_400, problems);
     layer
 }

@@ -10,7 +10,7 @@ use super::message::{
     DeliveryMode, HeaderValue, MARK_HEADER, Outcome, Publication, Received, ReceivedProperties,
 };
 use super::rule::{Example, HeaderExample, Rule, RuleTest};
-use super::settings::{BridgeId, Listen, OriginUuid, Settings, UnknownEvents};
+use super::settings::{BridgeId, Listen, OriginUuid, Probes, Settings, UnknownEvents};
 use super::translate::Translator;
 use super::version::Version;
 
@@ -74,6 +74,7 @@ fn translator(version: Version, mappings: &Mappings) -> Translator {
         max_hops: 1,
         delivery_mode: DeliveryMode::Transient,
         legacy_content_type: None,
+        probes: Probes::Answer,
     };
     Translator::new(Catalog::at(version, mappings), settings)
 }
@@ -228,7 +229,7 @@ fn told(outcome: &Outcome<'_>) -> String {
         }
         Outcome::Publish(_) => "it is published".into(),
         Outcome::Partly(_, refusal) => format!("only a part is published: {}", refusal.detail),
-        Outcome::Echo | Outcome::Dropped => "it is dropped".into(),
+        Outcome::Echo | Outcome::Dropped | Outcome::Answer(_) => "it is dropped".into(),
     }
 }
 

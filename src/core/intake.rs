@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 
 use super::catalog::Entry;
+use super::probe::PROBE_KEY;
 use super::rule::DEFAULT_LEGACY_EXCHANGE;
-use super::settings::Listen;
+use super::settings::{Listen, Probes};
 use super::topology::{
     Binding, Declare, Destination, Exchange, ExchangeKind, Poison, Queue, QueueKind, Topology,
 };
@@ -135,9 +136,23 @@ impl Intake {
                 }
             }
         }
+        self.add_probes(&mut topology, translator.settings().probes);
         let wanted = topology.bindings.clone();
         topology.obsolete_bindings.retain(|binding| !wanted.contains(binding));
         topology
+    }
+
+    /// Probes come in wherever something is listened for, under a key that no event has.
+    fn add_probes(&self, topology: &mut Topology, probes: Probes) {
+        let queue = Destination::Queue(self.legacy_queue());
+        let listened = topology.bindings.iter().filter(|binding| binding.destination == queue);
+        let sources: Vec<_> = listened.map(|binding| binding.source.clone()).collect();
+        for exchange in &topology.exchanges {
+            let source = exchange.name.clone();
+            let wanted = probes == Probes::Answer && sources.contains(&source);
+            let binding = Binding { source, destination: queue.clone(), key: PROBE_KEY.to_owned() };
+            if wanted { &mut topology.bindings } else { &mut topology.obsolete_bindings }.push(binding);
+        }
     }
 
     fn add(&self, topology: &mut Topology, entry: &Entry, listened: bool, key: impl Fn(&str) -> String) {
@@ -171,7 +186,7 @@ mod tests {
     use crate::core::catalog::{Catalog, MappingFile, Mappings};
     use crate::core::mapping_file;
     use crate::core::message::DeliveryMode;
-    use crate::core::settings::{BridgeId, OriginUuid, Settings, UnknownEvents};
+    use crate::core::settings::{BridgeId, OriginUuid, Probes, Settings, UnknownEvents};
     use crate::core::version::Version;
 
     const RULES: &str = r#"
@@ -217,6 +232,7 @@ mod tests {
             max_hops: 8,
             delivery_mode: DeliveryMode::Transient,
             legacy_content_type: None,
+            probes: Probes::Answer,
         };
         Translator::new(Catalog::at(Version::new(19, 5), &Mappings { layers: vec![vec![file]] }), settings)
     }
@@ -240,7 +256,8 @@ mod tests {
 
     /// The bindings of the bridge's own queue, as `exchange key`, sorted.
     fn own(bindings: &[Binding]) -> Vec<String> {
-        let own = bindings.iter().filter(|binding| match &binding.destination {
+        let events = bindings.iter().filter(|binding| binding.key != PROBE_KEY);
+        let own = events.filter(|binding| match &binding.destination {
             Destination::Queue(name) => {
                 assert_eq!(name, "cti-bridge.legacy");
                 true
@@ -279,6 +296,28 @@ mod tests {
                 key: "#".into()
             }
         );
+    }
+
+    #[test]
+    fn probes_come_in_where_something_is_listened_for() {
+        let probed = |listen: Listen, probes: Probes| {
+            let translator = translator(RULES, listen);
+            let settings = Settings { probes, ..translator.settings().clone() };
+            let topology = intake().legacy_side(&Translator::new(translator.catalog().clone(), settings));
+            let of = |bindings: &[Binding]| {
+                let probes = bindings.iter().filter(|binding| binding.key == "cti-bridge.probe");
+                probes.map(|binding| binding.source.to_string()).collect::<Vec<_>>()
+            };
+            (of(&topology.bindings), of(&topology.obsolete_bindings))
+        };
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let all = names(&["xivo-cti", "xivo-ami", "xivo-status-updates"]);
+        assert_eq!(
+            probed(also(&[]), Probes::Answer),
+            (names(&["xivo-cti"]), names(&["xivo-ami", "xivo-status-updates"]))
+        );
+        assert_eq!(probed(Listen::All, Probes::Answer), (all.clone(), Vec::new()));
+        assert_eq!(probed(Listen::All, Probes::Ignore), (Vec::new(), all));
     }
 
     #[test]

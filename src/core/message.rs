@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use super::probe::PROBE_HEADER;
+
 /// The header that lists the ids of the bridges a message has passed, separated by commas.
 ///
 /// Not an `x-` header: those belong to the broker (RabbitMQ 3.13 and newer treat them apart).
@@ -16,7 +18,7 @@ pub const MARK_HEADER: &str = "cti-bridge";
 /// neither a rule nor a message may set it.
 #[must_use]
 pub fn is_reserved_header(name: &str) -> bool {
-    ["name", "origin_uuid", "required_acl", MARK_HEADER].contains(&name)
+    ["name", "origin_uuid", "required_acl", MARK_HEADER, PROBE_HEADER].contains(&name)
         || ["cc", "bcc"].iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
         || name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"))
 }
@@ -93,6 +95,8 @@ pub enum Outcome<'t> {
     /// Publish all of these, and put the message in quarantine as well: something more was to come of it.
     /// Ack when all of that is confirmed.
     Partly(Vec<Publication<'t>>, Refusal<'t>),
+    /// It is a probe: publish the answers, if there are any, await their confirms, then ack and count it.
+    Answer(Vec<Publication<'t>>),
     /// It passed this bridge before: ack and count it.
     Echo,
     /// The configuration says to drop it (`unknown_events: drop`): ack and count it.

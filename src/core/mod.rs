@@ -12,6 +12,7 @@ pub mod intake;
 pub mod mapping_file;
 pub mod message;
 pub mod pattern;
+pub mod probe;
 pub mod program;
 pub mod quarantined;
 pub mod reader;

@@ -98,7 +98,7 @@ impl Quarantined {
             Outcome::Publish(publications) => Retry::Publish(publications),
             // The rest would have to wait here, and the part would go out once more at every attempt.
             Outcome::Partly(_, refusal) | Outcome::Refused(refusal) => Retry::Refused(refusal),
-            Outcome::Echo | Outcome::Dropped => Retry::Vanish,
+            Outcome::Echo | Outcome::Dropped | Outcome::Answer(_) => Retry::Vanish,
         }
     }
 }

@@ -66,6 +66,16 @@ pub enum UnknownEvents {
     Drop,
 }
 
+/// What becomes of the probes of `verify`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Probes {
+    /// They are answered.
+    #[default]
+    Answer,
+    /// They are dropped and counted.
+    Ignore,
+}
+
 /// How a translator is set up.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -85,4 +95,6 @@ pub struct Settings {
     pub delivery_mode: DeliveryMode,
     /// The content type towards legacy, for sites whose clients want one; old publishers set none.
     pub legacy_content_type: Option<String>,
+    /// What becomes of probes.
+    pub probes: Probes,
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 mod data;
+mod probe;
 mod words;
 
 use data::{Towards, legacy_body, map_data, map_value, push_field, single};
@@ -16,6 +17,7 @@ use super::message::{
     HeaderValue, MARK_HEADER, Mark, Outcome, Properties, Publication, Reason, Received, Refusal,
     is_reserved_header,
 };
+use super::probe::PROBE_EVENT;
 use super::rule::{DEFAULT_LEGACY_EXCHANGE, HeaderTemplate, Modern, ModernFace, Rebuilt};
 use super::settings::{Listen, OriginUuid, Settings, UnknownEvents, is_id};
 
@@ -69,6 +71,9 @@ impl Translator {
             Ok(read) => read,
             Err(outcome) => return outcome,
         };
+        if event.name == PROBE_EVENT {
+            return self.probed(Towards::Legacy, &event, mark, message);
+        }
         let mut publications = Vec::with_capacity(2);
         let found = self.catalog.by_modern_name(&event.name);
         let main = match &found {
@@ -216,6 +221,9 @@ impl Translator {
             Ok(read) => read,
             Err(outcome) => return outcome,
         };
+        if event.name == PROBE_EVENT {
+            return self.probed(Towards::Modern, &event, mark, message);
+        }
         let Some(found) = self.catalog.by_legacy_name(&event.name) else {
             let detail = "no rule for this event, and its routing key and ACL cannot be guessed".into();
             return refused((Reason::UnknownEvent, detail), None);

@@ -60,6 +60,7 @@ async fn an_empty_broker_has_all_that_is_needed_when_the_bridge_is_ready() {
         binding("xivo", "cti-bridge.modern", "#"),
         binding("xivo-ami", "xivo-cti", "#"),
         binding("xivo-cti", "cti-bridge.legacy", "call_form_result"),
+        binding("xivo-cti", "cti-bridge.legacy", "cti-bridge.probe"),
     ];
     assert_eq!(found.1, expected);
     let mut queues =

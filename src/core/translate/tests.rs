@@ -6,12 +6,12 @@ use super::*;
 use crate::core::catalog::{MappingFile, Mappings};
 use crate::core::mapping_file;
 use crate::core::message::{DeliveryMode, ReceivedProperties};
-use crate::core::settings::BridgeId;
+use crate::core::settings::{BridgeId, Probes};
 use crate::core::version::Version;
 
-const OUR_UUID: &str = "ca7f87e9-c2c8-5fad-ba1b-c3140ebb9be3";
+pub(super) const OUR_UUID: &str = "ca7f87e9-c2c8-5fad-ba1b-c3140ebb9be3";
 
-const RULES: &str = r#"
+pub(super) const RULES: &str = r#"
 - event: call_{action}
   parameters: {action: [created, ended]}
   source: test
@@ -86,7 +86,7 @@ fn file(text: &str) -> MappingFile {
     }
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         bridge_id: BridgeId::parse("b1").unwrap(),
         origin_uuid: OriginUuid::parse(OUR_UUID).unwrap(),
@@ -96,20 +96,21 @@ fn settings() -> Settings {
         max_hops: 3,
         delivery_mode: DeliveryMode::Transient,
         legacy_content_type: None,
+        probes: Probes::Answer,
     }
 }
 
-fn layered(texts: &[&str], settings: Settings) -> Translator {
+pub(super) fn layered(texts: &[&str], settings: Settings) -> Translator {
     let mappings = Mappings { layers: texts.iter().map(|text| vec![file(text)]).collect() };
     assert_eq!(mappings.conflicts().len(), 0);
     Translator::new(Catalog::at(Version::new(19, 5), &mappings), settings)
 }
 
-fn translator() -> Translator {
+pub(super) fn translator() -> Translator {
     layered(&[RULES], settings())
 }
 
-fn message(body: &str) -> Received<'_> {
+pub(super) fn message(body: &str) -> Received<'_> {
     Received {
         exchange: "",
         routing_key: "",
