@@ -237,7 +237,8 @@ impl<'de: 'm, 'm> Deserialize<'de> for Fields<'m> {
 }
 
 /// Whether arrays and objects are nested deeper than `limit` in this JSON.
-fn deeper_than(json: &str, limit: usize) -> bool {
+#[must_use]
+pub fn deeper_than(json: &str, limit: usize) -> bool {
     // Every level takes two bytes, so most events need no look at all.
     if json.len() / 2 <= limit {
         return false;

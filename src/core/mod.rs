@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod changelog;
 pub mod changelog_file;
+pub mod compare;
 pub mod diagnostic;
 pub mod envelope;
 pub mod examples;
