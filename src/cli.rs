@@ -9,8 +9,10 @@ use crate::core::settings::{BridgeId, OriginUuid, UnknownEvents};
 use crate::core::topology::QueueKind;
 use crate::core::version::Version;
 
+mod quarantine;
 mod site;
 
+pub use quarantine::{Quarantine, Select};
 pub use site::SiteFrom;
 
 /// Compatibility bridge for the XiVO/Wazo message bus: scripts written for the exchange `xivo-cti` keep
@@ -44,6 +46,9 @@ pub enum Command {
     /// Look at the mapping rules and check them
     #[command(subcommand)]
     Rules(Rules),
+    /// Look at what could not be translated, try it again, or remove it
+    #[command(subcommand)]
+    Quarantine(Quarantine),
 }
 
 /// Where the rules come from.
@@ -68,14 +73,9 @@ pub struct BrokerFrom {
     pub config: Option<PathBuf>,
 }
 
-/// `cti-bridge run`.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Settings come from /etc/cti-bridge/config.yml, then /etc/cti-bridge/conf.d/*.yml, then the
-environment, then these options. A password belongs in a file (`bus: {password_file: …}`), the environment
-variable CTI_BRIDGE_AMQP_URL or the systemd credential `amqp-password`, never on the command line."
-)]
-pub struct Run {
+/// Everything that a message is translated by, as the daemon does it.
+#[derive(Debug, Args, Default, Clone)]
+pub struct DaemonFrom {
     /// Which broker.
     #[command(flatten)]
     pub broker: BrokerFrom,
@@ -94,21 +94,34 @@ pub struct Run {
     /// The id in the mark that keeps events from coming back [default: the origin uuid]
     #[arg(long, value_name = "ID", env = "CTI_BRIDGE_BRIDGE_ID", value_parser = bridge_id)]
     pub bridge_id: Option<BridgeId>,
+    /// Publish with delivery mode 2
+    #[arg(long)]
+    pub persistent: bool,
+    /// Where the rules come from.
+    #[command(flatten)]
+    pub rules: RulesFrom,
+}
+
+/// `cti-bridge run`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Settings come from /etc/cti-bridge/config.yml, then /etc/cti-bridge/conf.d/*.yml, then the
+environment, then these options. A password belongs in a file (`bus: {password_file: …}`), the environment
+variable CTI_BRIDGE_AMQP_URL or the systemd credential `amqp-password`, never on the command line."
+)]
+pub struct Run {
+    /// What a message is translated by.
+    #[command(flatten)]
+    pub daemon: DaemonFrom,
     /// Deliveries in flight per direction [default: 256]
     #[arg(long, value_name = "N", env = "CTI_BRIDGE_PREFETCH_COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     pub prefetch_count: Option<u16>,
     /// The type of the bridge's own queues [default: quorum]
     #[arg(long, value_name = "quorum|classic", env = "CTI_BRIDGE_QUEUE_TYPE", value_parser = queue_kind)]
     pub queue_type: Option<QueueKind>,
-    /// Publish with delivery mode 2
-    #[arg(long)]
-    pub persistent: bool,
     /// Seconds between status lines, 0 for none [default: 60]
     #[arg(long, value_name = "SECONDS", env = "CTI_BRIDGE_STATUS_INTERVAL")]
     pub status_interval: Option<u64>,
-    /// Where the rules come from.
-    #[command(flatten)]
-    pub rules: RulesFrom,
     /// How log lines are written
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t, env = "CTI_BRIDGE_LOG_FORMAT")]
     pub log_format: LogFormat,

@@ -7,7 +7,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use cti_bridge::cli::{Cli, Command};
-use cti_bridge::commands::{Failure, rules, run, translate};
+use cti_bridge::commands::{Failure, quarantine, rules, run, translate};
 use cti_bridge::exit_code::Exit;
 use cti_bridge::render;
 
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return told(&error),
     };
-    if std::env::args().any(|argument| render::holds_a_secret(&argument)) {
+    if std::env::args_os().any(|argument| render::holds_a_secret(&argument.to_string_lossy())) {
         let message = "a password on the command line can be read by every user of this machine";
         return report(&Failure::new(Exit::Usage, message).help(
             "put the address into the environment, as CTI_BRIDGE_AMQP_URL, or the password into a file and \
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Run(command) => run::run(command),
         Command::Translate(command) => translate::translate(command),
         Command::Rules(command) => rules::rules(command),
+        Command::Quarantine(command) => quarantine::quarantine(command),
     };
     match result {
         Ok(exit) => exit.into(),

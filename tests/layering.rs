@@ -65,7 +65,7 @@ const LAYERS: [Layer; 10] = [
     Layer {
         part: "cli",
         modules: &["core", "config", "cli"],
-        crates: &["clap"],
+        crates: &["clap", "jiff"],
         not_std: &["env", "fs", "io", "net", "process", "thread"],
         may_print: false,
     },

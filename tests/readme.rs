@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use clap::Parser;
+use cti_bridge::cli::Cli;
 use cti_bridge::core::catalog::{MappingFile, Mappings};
 use cti_bridge::core::{examples, mapping_file};
 use secrecy::ExposeSecret;
@@ -46,6 +48,21 @@ fn blocks(kind: &str) -> Vec<String> {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let fence = format!("```{kind}\n");
     readme.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_commands_of_the_readme_exist() {
+    let mut commands = 0;
+    for block in blocks("sh") {
+        for line in block.lines().filter(|line| line.starts_with("cti-bridge ")) {
+            let words = line.split_whitespace().take_while(|word| !["#", "|", ">", "&&"].contains(word));
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{line}\n{error}");
+            }
+            commands += 1;
+        }
+    }
+    assert!(commands >= 5, "the README shows at least five commands");
 }
 
 #[test]

@@ -39,21 +39,13 @@ pub fn run(command: &Run) -> Result<Exit, Failure> {
 }
 
 fn settings(command: &Run) -> Result<Config, Failure> {
-    let flags = Layer {
-        legacy_events: command.legacy_event.iter().filter(|name| !name.is_empty()).cloned().collect(),
-        modern_version: command.modern_version,
-        unknown_events: command.unknown_events,
-        origin_uuid: command.origin_uuid.clone(),
-        bridge_id: command.bridge_id.clone(),
-        mappings: command.rules.mappings.clone(),
-        builtin_mappings: command.rules.no_builtin_mappings.then_some(false),
+    let options = Layer {
         prefetch_count: command.prefetch_count,
         queue_type: command.queue_type,
-        persistent: command.persistent.then_some(true),
         status_interval: command.status_interval,
-        ..Layer::default()
+        ..settings::layer(&command.daemon)
     };
-    settings::read(&command.broker, flags)
+    settings::read(&command.daemon.broker, options)
 }
 
 fn bridge(config: &Config) -> Result<Bridge, Failure> {

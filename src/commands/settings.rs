@@ -4,11 +4,27 @@ use std::path::PathBuf;
 
 use super::Failure;
 use crate::amqp::BrokerAddress;
-use crate::cli::BrokerFrom;
+use crate::cli::{BrokerFrom, DaemonFrom};
 use crate::config::{self, Bus, Config, ConfigError, Layer};
 use crate::core::settings::OriginUuid;
 use crate::exit_code::Exit;
 use crate::render;
+
+/// The options that say by what a message is translated.
+#[must_use]
+pub fn layer(from: &DaemonFrom) -> Layer {
+    Layer {
+        legacy_events: from.legacy_event.iter().filter(|name| !name.is_empty()).cloned().collect(),
+        modern_version: from.modern_version,
+        unknown_events: from.unknown_events,
+        origin_uuid: from.origin_uuid.clone(),
+        bridge_id: from.bridge_id.clone(),
+        persistent: from.persistent.then_some(true),
+        mappings: from.rules.mappings.clone(),
+        builtin_mappings: from.rules.no_builtin_mappings.then_some(false),
+        ..Layer::default()
+    }
+}
 
 /// Reads the configuration, with the broker's address and the command's own options over it.
 ///

@@ -102,8 +102,8 @@ impl World {
         &self.directory
     }
 
-    /// A bridge on this vhost, not started yet.
-    pub fn bridge(&self) -> Setup {
+    /// The program on this vhost, with a configuration of its own, so that none of the machine leaks in.
+    fn program(&self) -> (Command, PathBuf) {
         static FILES: AtomicUsize = AtomicUsize::new(0);
         let mut command = Command::new(env!("CARGO_BIN_EXE_cti-bridge"));
         for (name, _) in env::vars_os() {
@@ -111,19 +111,37 @@ impl World {
                 command.env_remove(name);
             }
         }
-        // An own file, so that no configuration of the machine leaks in.
         let config = self.file(&format!("config-{}.yml", FILES.fetch_add(1, Ordering::Relaxed)), "");
         command
             .env_remove("XIVO_UUID")
             .env_remove("NOTIFY_SOCKET")
             .env_remove("CREDENTIALS_DIRECTORY")
             .env("CTI_BRIDGE_AMQP_URL", self.url())
-            .args(["run", "--log-format", "json", "--origin-uuid", ORIGIN, "--config"])
-            .arg(&config)
+            .env("CTI_BRIDGE_CONFIG", &config)
+            .env("CTI_BRIDGE_ORIGIN_UUID", ORIGIN)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        (command, config)
+    }
+
+    /// A bridge on this vhost, not started yet.
+    pub fn bridge(&self) -> Setup {
+        let (mut command, config) = self.program();
+        command.args(["run", "--log-format", "json"]);
         Setup { command, config }
+    }
+
+    /// Runs any other command to its end.
+    pub async fn command(&self, arguments: &[&str]) -> Ran {
+        let (mut command, _) = self.program();
+        command.args(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        Ran {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
     }
 }
 
@@ -336,6 +354,14 @@ pub fn table<'a>(entries: impl IntoIterator<Item = (&'a str, AMQPValue)>) -> Fie
 /// The properties of everything that goes to legacy: the mark and nothing else.
 pub fn only_the_mark(ids: &str) -> BasicProperties {
     BasicProperties::default().with_headers(table([("cti-bridge", long(ids))]))
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 /// A bridge that is not started yet.

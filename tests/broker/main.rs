@@ -13,6 +13,7 @@ mod harness;
 mod hostile;
 mod load;
 mod order;
+mod quarantine;
 mod reporting;
 mod restart;
 mod start;
