@@ -49,7 +49,7 @@ const LAYERS: [Layer; 10] = [
     Layer {
         part: "amqp",
         modules: &["core", "amqp"],
-        crates: &["futures_util", "jiff", "lapin", "secrecy", "thiserror", "tokio", "tracing"],
+        crates: &["futures_util", "jiff", "lapin", "secrecy", "serde_json", "thiserror", "tokio", "tracing"],
         not_std: &["env", "fs", "process"],
         may_print: false,
     },

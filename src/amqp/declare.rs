@@ -12,8 +12,10 @@ use lapin::options::{
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ErrorKind};
+use serde_json::Value as Json;
 
 use super::printable::printable;
+use crate::core::site::Arguments;
 use crate::core::topology::{Binding, Declare, Destination, Exchange, ExchangeKind, Queue, Topology};
 
 /// Why a topology could not be made, or a connection not be opened.
@@ -172,21 +174,41 @@ async fn declare_exchange(channel: &Channel, exchange: &Exchange) -> Result<(), 
 }
 
 async fn declare_queue(channel: &Channel, queue: &Queue) -> Result<(), SetUpError> {
-    let mut arguments = FieldTable::default();
-    arguments.insert(short("x-queue-type")?, AMQPValue::LongString(queue.kind.as_str().into()));
-    if queue.single_active_consumer {
-        arguments.insert(short("x-single-active-consumer")?, AMQPValue::Boolean(true));
-    }
-    if let Some(poison) = &queue.poison {
-        let text = |text: &str| AMQPValue::LongString(text.into());
-        arguments.insert(short("x-delivery-limit")?, AMQPValue::LongUInt(poison.delivery_limit));
-        // The default exchange: straight to the queue of this name.
-        arguments.insert(short("x-dead-letter-exchange")?, text(""));
-        arguments.insert(short("x-dead-letter-routing-key")?, text(&poison.quarantine_queue));
-    }
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(short(&queue.name)?, options, arguments).await?;
+    channel.queue_declare(short(&queue.name)?, options, table(&queue.arguments())?).await?;
     Ok(())
+}
+
+/// Arguments as AMQP has them. RabbitMQ compares numbers by value, so that any type that holds one will do.
+pub(super) fn table(arguments: &Arguments) -> Result<FieldTable, SetUpError> {
+    let mut table = FieldTable::default();
+    for (name, json) in arguments {
+        table.insert(short(name)?, field(json)?);
+    }
+    Ok(table)
+}
+
+fn field(json: &Json) -> Result<AMQPValue, SetUpError> {
+    Ok(match json {
+        Json::Null => AMQPValue::Void,
+        Json::Bool(flag) => AMQPValue::Boolean(*flag),
+        Json::Number(number) => {
+            match (number.as_u64().map(u32::try_from), number.as_i64(), number.as_f64()) {
+                (Some(Ok(small)), ..) => AMQPValue::LongUInt(small),
+                (_, Some(whole), _) => AMQPValue::LongLongInt(whole),
+                (_, None, float) => AMQPValue::Double(float.unwrap_or_default()),
+            }
+        }
+        Json::String(text) => AMQPValue::LongString(text.as_str().into()),
+        Json::Array(values) => {
+            let values = values.iter().map(field).collect::<Result<Vec<_>, _>>()?;
+            AMQPValue::FieldArray(values.into())
+        }
+        Json::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| (name.clone(), value.clone()));
+            AMQPValue::FieldTable(table(&fields.collect())?)
+        }
+    })
 }
 
 async fn bind(channel: &Channel, binding: &Binding) -> Result<(), SetUpError> {

@@ -94,6 +94,17 @@ impl Pattern {
         meet(&self.words, &words)
     }
 
+    /// Whether some routing key matches both.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        let word = |word: &PatternWord| match word {
+            PatternWord::Literal(word) => KeyWord::Literal(word.clone()),
+            PatternWord::One => KeyWord::Open(Open::default()),
+            PatternWord::Any => KeyWord::Any,
+        };
+        meet(&self.words, &other.words.iter().map(word).collect::<Vec<_>>())
+    }
+
     /// Whether it matches at least one of these keys.
     #[must_use]
     pub fn overlaps(&self, keys: &Keys) -> bool {
@@ -264,6 +275,17 @@ mod tests {
         assert!(!overlap("calls*", "calls.call.created"));
         assert!(Pattern::parse("calls*").is_literal());
         assert!(Pattern::parse("a.b").matches("a.b") && !Pattern::parse("a.b").matches("a.b.c"));
+    }
+
+    #[test]
+    fn two_patterns_meet_where_one_key_matches_both() {
+        let meet = |one: &str, other: &str| Pattern::parse(one).meets(&Pattern::parse(other));
+        for (one, other) in [("a.*", "*.b"), ("#", "a.b.c"), ("a.#", "#.z"), ("#", "#"), ("*.#", "a")] {
+            assert!(meet(one, other) && meet(other, one), "{one} {other}");
+        }
+        for (one, other) in [("a.*", "b.*"), ("*", "*.*"), ("a.#", "b.#"), ("a.*.c", "a.c")] {
+            assert!(!meet(one, other) && !meet(other, one), "{one} {other}");
+        }
     }
 
     #[test]

@@ -2,6 +2,10 @@
 
 use std::borrow::Cow;
 
+use serde_json::Value as Json;
+
+use super::site::Arguments;
+
 /// What has to be on the broker of one side before the bridge can run, in the order in which it is made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Topology {
@@ -70,6 +74,26 @@ pub struct Queue {
     pub single_active_consumer: bool,
     /// What becomes of a message that ends every session it is delivered to; quorum queues only.
     pub poison: Option<Poison>,
+}
+
+impl Queue {
+    /// Its arguments, as they are declared and as the broker shows them.
+    #[must_use]
+    pub fn arguments(&self) -> Arguments {
+        let mut arguments = Arguments::new();
+        let mut set = |name: &str, value: Json| arguments.insert(name.to_owned(), value);
+        set("x-queue-type", self.kind.as_str().into());
+        if self.single_active_consumer {
+            set("x-single-active-consumer", true.into());
+        }
+        if let Some(poison) = &self.poison {
+            set("x-delivery-limit", poison.delivery_limit.into());
+            // The default exchange: straight to the queue of this name.
+            set("x-dead-letter-exchange", "".into());
+            set("x-dead-letter-routing-key", poison.quarantine_queue.as_str().into());
+        }
+        arguments
+    }
 }
 
 /// How the broker itself puts a message away that no consumer survives.
