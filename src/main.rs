@@ -19,8 +19,8 @@ fn main() -> ExitCode {
     if std::env::args_os().any(|argument| render::holds_a_secret(&argument.to_string_lossy())) {
         let message = "a password on the command line can be read by every user of this machine";
         return report(&Failure::new(Exit::Usage, message).help(
-            "put the address into the environment, as CTI_BRIDGE_AMQP_URL, or the password into a file and \
-             `bus: {password_file: …}` into the configuration",
+            "put the address into the environment, as CTI_BRIDGE_AMQP_URL or CTI_BRIDGE_MANAGEMENT_URL, or the \
+             password into a file and `bus: {password_file: …}` into the configuration",
         ))
         .into();
     }

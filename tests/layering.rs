@@ -22,7 +22,7 @@ struct Layer {
 
 const NO_IO: &[&str] = &["env", "fs", "io", "net", "os", "process", "thread", "time"];
 
-const LAYERS: [Layer; 10] = [
+const LAYERS: [Layer; 11] = [
     // The one file that knows the library which is no longer maintained.
     Layer {
         part: "core/yaml",
@@ -53,6 +53,13 @@ const LAYERS: [Layer; 10] = [
         not_std: &["env", "fs", "process"],
         may_print: false,
     },
+    Layer {
+        part: "management",
+        modules: &["core", "management"],
+        crates: &["base64", "percent_encoding", "secrecy", "serde_json", "thiserror", "ureq"],
+        not_std: &["env", "fs", "process", "thread"],
+        may_print: false,
+    },
     Layer { part: "exit_code", modules: &[], crates: &[], not_std: &["env", "fs", "net"], may_print: false },
     Layer { part: "render", modules: &["core"], crates: &["serde_json"], not_std: NO_IO, may_print: false },
     Layer {
@@ -71,7 +78,7 @@ const LAYERS: [Layer; 10] = [
     },
     Layer {
         part: "commands",
-        modules: &["core", "amqp", "config", "cli", "commands", "exit_code", "render"],
+        modules: &["core", "amqp", "management", "config", "cli", "commands", "exit_code", "render"],
         crates: &[
             "futures_util",
             "jiff",

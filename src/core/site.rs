@@ -10,7 +10,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+pub mod api;
+pub mod definitions;
+pub mod file;
 pub mod merge;
+pub mod rabbitmqctl;
+mod row;
 
 pub use merge::{DifferentVhosts, Part, merged};
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod harness;
+mod site;
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};

@@ -1,0 +1,201 @@
+//! Asks a management API everything that makes a site.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::{ExposeSecret, SecretString};
+use ureq::http::StatusCode;
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body};
+
+use super::ManagementAddress;
+use crate::core::site::api::{Answer, Meaning, Question};
+
+/// For the whole of one answer. A busy broker takes seconds for a thousand queues.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// No site has lists as long as this; what has would take the memory of this machine.
+const LONGEST_ANSWER: u64 = 256 * 1024 * 1024;
+/// What is shown of the reason that a broker gives.
+const REASON_LENGTH: usize = 200;
+
+/// Why the management API has not answered everything.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManagementError {
+    /// Nothing is there, or it does not answer.
+    #[error("cannot reach the management API at {address}: {reason}")]
+    Unreachable {
+        /// The address, without a password.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// The broker is in trouble.
+    #[error("the management API at {address} failed with status {status} when it was asked for {asked}")]
+    Failing {
+        /// The address, without a password.
+        address: String,
+        /// What was asked for.
+        asked: String,
+        /// The status of HTTP.
+        status: u16,
+    },
+    /// The account is not let in.
+    #[error("the management API at {address} refuses `{user}`, who asked for {asked}: {reason}")]
+    Refused {
+        /// The address, without a password.
+        address: String,
+        /// The account.
+        user: String,
+        /// What was asked for.
+        asked: String,
+        /// What the broker says.
+        reason: String,
+    },
+    /// There is no such virtual host.
+    #[error("the broker at {address} has no virtual host `{vhost}`")]
+    NoSuchVhost {
+        /// The address, without a password.
+        address: String,
+        /// The virtual host.
+        vhost: String,
+    },
+    /// Something else answers.
+    #[error("what answers at {address} is no management API: asked for {asked}, {reason}")]
+    Unexpected {
+        /// The address, without a password.
+        address: String,
+        /// What was asked for.
+        asked: String,
+        /// What came instead.
+        reason: String,
+    },
+    /// The answer ends in the middle, or never does.
+    #[error("the management API at {address} was asked for {asked}, and the answer {reason}")]
+    Broken {
+        /// The address, without a password.
+        address: String,
+        /// What was asked for.
+        asked: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Asks everything that makes the site of this virtual host, with this account.
+///
+/// # Errors
+/// When a question without which nothing can be said is not answered.
+pub fn ask(
+    address: &ManagementAddress,
+    user: &str,
+    password: &SecretString,
+    vhost: &str,
+) -> Result<BTreeMap<Question, Answer>, ManagementError> {
+    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+    let agent: Agent = Agent::config_builder()
+        .http_status_as_error(false)
+        // The password goes to who was named, and to nobody else.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .timeout_global(Some(TIMEOUT))
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .tls_config(tls)
+        .user_agent(concat!("cti-bridge/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into();
+    let credentials = STANDARD.encode(format!("{user}:{}", password.expose_secret()));
+    let asking = Asking { agent, address, user, authorization: format!("Basic {credentials}").into(), vhost };
+    Question::ALL.into_iter().map(|question| Ok((question, asking.ask(question)?))).collect()
+}
+
+struct Asking<'a> {
+    agent: Agent,
+    address: &'a ManagementAddress,
+    user: &'a str,
+    authorization: SecretString,
+    vhost: &'a str,
+}
+
+impl Asking<'_> {
+    fn ask(&self, question: Question) -> Result<Answer, ManagementError> {
+        let vhost = utf8_percent_encode(self.vhost, NON_ALPHANUMERIC).to_string();
+        let path = question.path(&vhost);
+        let asked = format!("/api/{}", path.split('?').next().unwrap_or_default());
+        let address = || self.address.to_string();
+        let request = self.agent.get(self.address.url(&path));
+        let mut response = request
+            .header("Authorization", self.authorization.expose_secret())
+            .call()
+            .map_err(|error| self.not_answered(&error, &asked))?;
+        let status = response.status();
+        match Meaning::of(question, status.as_u16()) {
+            Meaning::Answered => self.body(response.body_mut(), &asked).map(Answer::Body),
+            Meaning::Gap => Ok(Answer::Refused),
+            Meaning::Denied => Err(ManagementError::Refused {
+                address: address(),
+                user: self.user.to_owned(),
+                asked,
+                reason: reason(response.body_mut(), status),
+            }),
+            Meaning::NoSuchVhost => {
+                Err(ManagementError::NoSuchVhost { address: address(), vhost: self.vhost.to_owned() })
+            }
+            Meaning::Failing => {
+                Err(ManagementError::Failing { address: address(), asked, status: status.as_u16() })
+            }
+            Meaning::Unexpected => {
+                let reason = format!("it answers with status {}", status.as_u16());
+                Err(ManagementError::Unexpected { address: address(), asked, reason })
+            }
+        }
+    }
+
+    fn body(&self, body: &mut Body, asked: &str) -> Result<Vec<u8>, ManagementError> {
+        body.with_config().limit(LONGEST_ANSWER).read_to_vec().map_err(|error| {
+            let reason = match &error {
+                ureq::Error::BodyExceedsLimit(bytes) => format!("is longer than {bytes} bytes"),
+                ureq::Error::Timeout(_) => return self.not_answered(&error, asked),
+                _ => "breaks off".into(),
+            };
+            ManagementError::Broken { address: self.address.to_string(), asked: asked.to_owned(), reason }
+        })
+    }
+
+    fn not_answered(&self, error: &ureq::Error, asked: &str) -> ManagementError {
+        let address = self.address.to_string();
+        let unreachable = |reason: String| ManagementError::Unreachable { address: address.clone(), reason };
+        match error {
+            ureq::Error::Timeout(_) => unreachable("no answer in time".into()),
+            ureq::Error::HostNotFound => unreachable("no host of this name".into()),
+            ureq::Error::ConnectionFailed => unreachable("no connection".into()),
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                let reason = "the connection was closed".into();
+                ManagementError::Unexpected { address, asked: asked.to_owned(), reason }
+            }
+            ureq::Error::Io(error) => unreachable(error.to_string()),
+            ureq::Error::Rustls(error) => unreachable(error.to_string()),
+            ureq::Error::Tls(error) => unreachable((*error).to_owned()),
+            _ => {
+                let reason = "it does not speak HTTP".into();
+                ManagementError::Unexpected { address, asked: asked.to_owned(), reason }
+            }
+        }
+    }
+}
+
+/// What the broker gives as its reason, or the status.
+fn reason(body: &mut Body, status: StatusCode) -> String {
+    let body = body.with_config().limit(4096).read_to_vec().unwrap_or_default();
+    let said = serde_json::from_slice::<serde_json::Value>(&body).ok();
+    let said = said.as_ref().and_then(|said| said.get("reason")?.as_str());
+    said.map_or_else(
+        || format!("status {}", status.as_u16()),
+        |said| said.chars().take(REASON_LENGTH).collect(),
+    )
+}
