@@ -13,3 +13,4 @@ pub mod core;
 pub mod exit_code;
 pub mod management;
 pub mod render;
+pub mod scan;

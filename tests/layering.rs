@@ -22,7 +22,7 @@ struct Layer {
 
 const NO_IO: &[&str] = &["env", "fs", "io", "net", "os", "process", "thread", "time"];
 
-const LAYERS: [Layer; 11] = [
+const LAYERS: [Layer; 12] = [
     // The one file that knows the library which is no longer maintained.
     Layer {
         part: "core/yaml",
@@ -43,6 +43,19 @@ const LAYERS: [Layer; 11] = [
         part: "core",
         modules: &["core"],
         crates: &["serde", "serde_json", "strsim", "thiserror"],
+        not_std: NO_IO,
+        may_print: false,
+    },
+    Layer {
+        part: "scan",
+        modules: &["core", "scan"],
+        crates: &[
+            "tree_sitter",
+            "tree_sitter_javascript",
+            "tree_sitter_php",
+            "tree_sitter_python",
+            "tree_sitter_typescript",
+        ],
         not_std: NO_IO,
         may_print: false,
     },
@@ -78,7 +91,7 @@ const LAYERS: [Layer; 11] = [
     },
     Layer {
         part: "commands",
-        modules: &["core", "amqp", "management", "config", "cli", "commands", "exit_code", "render"],
+        modules: &["core", "amqp", "management", "config", "cli", "commands", "exit_code", "render", "scan"],
         crates: &[
             "futures_util",
             "jiff",

@@ -9,6 +9,7 @@ pub mod run;
 pub mod runtime;
 pub mod settings;
 pub mod site;
+pub mod sources;
 pub mod translate;
 
 use std::fmt;

@@ -266,7 +266,7 @@ impl SignKind {
             Self::CallbackFirst | Self::NoAck | Self::NoQueueName => "pika before 1.0",
             Self::QueueFirst | Self::AutoAck => "pika 1.0 or newer",
             Self::TypeOfExchange => "pika before 0.11",
-            Self::ExchangeType => "pika 0.10 or newer",
+            Self::ExchangeType => "pika 0.9.6 or newer",
             Self::RemovedBusClass => "xivo_bus of a platform before 23.02",
         }
     }
