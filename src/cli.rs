@@ -13,7 +13,7 @@ mod quarantine;
 mod site;
 
 pub use quarantine::{Quarantine, Select};
-pub use site::SiteFrom;
+pub use site::{SiteFrom, Sources};
 
 /// Compatibility bridge for the XiVO/Wazo message bus: scripts written for the exchange `xivo-cti` keep
 /// working on a platform that publishes on `xivo`.

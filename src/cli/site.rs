@@ -6,10 +6,21 @@ use clap::Args;
 
 use super::BrokerFrom;
 
+/// What to look at, for commands that ask for no broker otherwise.
+#[derive(Debug, Args, Default, Clone)]
+pub struct SiteFrom {
+    /// The sources.
+    #[command(flatten)]
+    pub sources: Sources,
+    /// Whose settings: user and password of the management API are those of the broker, where its address has none.
+    #[command(flatten)]
+    pub broker: BrokerFrom,
+}
+
 /// What to look at. Sources may be mixed: each adds what it shows.
 #[derive(Debug, Args, Default, Clone)]
 #[command(next_help_heading = "What to look at")]
-pub struct SiteFrom {
+pub struct Sources {
     /// The management API of a live broker, as http://host:15672; also the environment variable
     /// CTI_BRIDGE_MANAGEMENT_URL, where no file is named [default: port 15672 of the broker]
     #[arg(long, value_name = "URL")]
@@ -30,7 +41,12 @@ pub struct SiteFrom {
     /// Save what is seen to this file, for `--site`
     #[arg(long, value_name = "FILE")]
     pub save_site: Option<PathBuf>,
-    /// Which broker, and whose settings: user and password of the management API come from there too.
-    #[command(flatten)]
-    pub broker: BrokerFrom,
+}
+
+impl Sources {
+    /// Whether a file is to be looked at.
+    #[must_use]
+    pub fn name_files(&self) -> bool {
+        !(self.site.is_empty() && self.definitions.is_empty() && self.rabbitmqctl.is_empty())
+    }
 }

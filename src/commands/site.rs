@@ -7,7 +7,7 @@ use std::path::Path;
 use secrecy::SecretString;
 
 use super::{Failure, settings};
-use crate::cli::SiteFrom;
+use crate::cli::{BrokerFrom, SiteFrom, Sources};
 use crate::config::Layer;
 use crate::core::site::file::{self, FileError};
 use crate::core::site::rabbitmqctl::Lists;
@@ -23,10 +23,17 @@ const URL_VARIABLE: &str = "CTI_BRIDGE_MANAGEMENT_URL";
 /// # Errors
 /// When a source cannot be read, is refused, or is not what it should be: nothing is reported by halves.
 pub fn observe(from: &SiteFrom) -> Result<Site, Failure> {
-    let names_files = !(from.site.is_empty() && from.definitions.is_empty() && from.rabbitmqctl.is_empty());
+    observe_with(&from.sources, &from.broker)
+}
+
+/// The same for a command that has a broker of its own.
+///
+/// # Errors
+/// As with [`observe`].
+pub fn observe_with(from: &Sources, broker: &BrokerFrom) -> Result<Site, Failure> {
     let live = match &from.management_url {
-        None if names_files => None,
-        url => Some(Live::of(from, url.as_deref())?),
+        None if from.name_files() => None,
+        url => Some(Live::of(from, broker, url.as_deref())?),
     };
     let mut vhost = from.vhost.clone().or_else(|| Some(live.as_ref()?.vhost.clone()));
     let mut parts = Vec::new();
@@ -68,11 +75,11 @@ struct Live {
 impl Live {
     /// The management API at this address, or where the environment or the settings have it. User and password are
     /// those of the address, else those of the broker's settings.
-    fn of(from: &SiteFrom, url: Option<&str>) -> Result<Self, Failure> {
+    fn of(from: &Sources, broker: &BrokerFrom, url: Option<&str>) -> Result<Self, Failure> {
         let environment = std::env::var(URL_VARIABLE).ok().filter(|url| !url.is_empty());
         let address = url.or(environment.as_deref()).map(ManagementAddress::parse).transpose();
         let address = address.map_err(|error| Failure::new(Exit::Usage, error))?;
-        let bus = settings::read(&from.broker, Layer::default())?.modern;
+        let bus = settings::read(broker, Layer::default())?.modern;
         let address = address.unwrap_or_else(|| ManagementAddress::on_host(&bus.host, bus.tls));
         Ok(Self {
             user: address.username.clone().unwrap_or(bus.username),

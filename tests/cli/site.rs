@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 
-use cti_bridge::cli::{BrokerFrom, SiteFrom};
+use cti_bridge::cli::{BrokerFrom, SiteFrom, Sources};
 use cti_bridge::commands::Failure;
 use cti_bridge::commands::site::observe;
 use cti_bridge::core::site::{Aspect, Site};
@@ -58,12 +58,12 @@ fn working(path: &str) -> Vec<u8> {
 }
 
 /// A look at files and addresses, with none of this machine's settings.
-fn look(directory: &Directory, change: impl FnOnce(&mut SiteFrom)) -> Result<Site, Failure> {
+fn look(directory: &Directory, change: impl FnOnce(&mut Sources)) -> Result<Site, Failure> {
     let config = directory.0.join("config.yml");
     std::fs::write(&config, "").unwrap();
     let broker = BrokerFrom { config: Some(config), ..BrokerFrom::default() };
     let mut from = SiteFrom { broker, ..SiteFrom::default() };
-    change(&mut from);
+    change(&mut from.sources);
     observe(&from)
 }
 
@@ -207,7 +207,7 @@ fn one_kind_of_file_in_the_place_of_another_is_named() {
         from.save_site = Some(path("site.json"));
     })
     .unwrap();
-    type Place = fn(&mut SiteFrom, PathBuf);
+    type Place = fn(&mut Sources, PathBuf);
     let as_lists: Place = |from, path| from.rabbitmqctl = vec![path];
     let as_definitions: Place = |from, path| from.definitions = vec![path];
     let as_site: Place = |from, path| from.site = vec![path];
@@ -247,7 +247,7 @@ fn sources_of_two_virtual_hosts_are_not_mixed() {
     let other = DEFINITIONS.replace("\"/\"", "\"other\"");
     let (directory, path) = files("site-vhosts");
     let directory = directory.file("other.json", other);
-    let both = |from: &mut SiteFrom| from.definitions = vec![path("definitions.json"), path("other.json")];
+    let both = |from: &mut Sources| from.definitions = vec![path("definitions.json"), path("other.json")];
     let (exit, text) = failure(look(&directory, both));
     assert_eq!(exit, Exit::BadInput, "{text}");
     assert!(text.contains("shows the virtual host `/`") && text.contains("shows `other`"), "{text}");
