@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{QUEUE_TYPES, UNKNOWN_EVENTS};
+use crate::core::message::Direction;
 use crate::core::settings::{BridgeId, OriginUuid, UnknownEvents};
 use crate::core::topology::QueueKind;
 use crate::core::version::Version;
 
+mod compare;
 mod quarantine;
 mod site;
 
+pub use compare::Compare;
 pub use quarantine::{Quarantine, Select};
 pub use site::{SiteFrom, Sources};
 
@@ -49,6 +52,8 @@ pub enum Command {
     /// Look at what could not be translated, try it again, or remove it
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// Hold two recordings against each other: what is missing, extra, changed, reordered
+    Compare(Compare),
 }
 
 /// Where the rules come from.
@@ -202,6 +207,17 @@ pub enum Form {
     Legacy,
     /// Four keys, topic exchange `xivo`
     Modern,
+}
+
+impl Form {
+    /// The way to this form.
+    #[must_use]
+    pub const fn direction(self) -> Direction {
+        match self {
+            Self::Legacy => Direction::ToLegacy,
+            Self::Modern => Direction::ToModern,
+        }
+    }
 }
 
 /// How a result is written to standard output.

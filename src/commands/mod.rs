@@ -1,9 +1,11 @@
 //! The commands, one file each: read the world, ask the core, act, return how it went.
 
 pub mod approval;
+pub mod compare;
 pub mod daemon;
 pub mod mappings;
 pub mod quarantine;
+pub mod recordings;
 pub mod rules;
 pub mod run;
 pub mod runtime;

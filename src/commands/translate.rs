@@ -10,13 +10,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::{Failure, load};
-use crate::cli::{Form, Translate};
+use crate::cli::{Form, RulesFrom, Translate};
 use crate::core::catalog::Catalog;
 use crate::core::message::{
     DeliveryMode, HeaderValue, Outcome, Properties, Publication, Received, ReceivedProperties, Refusal,
 };
-use crate::core::settings::{BridgeId, Listen, Probes, Settings};
+use crate::core::settings::{BridgeId, Listen, OriginUuid, Probes, Settings, UnknownEvents};
 use crate::core::translate::Translator;
+use crate::core::version::Version;
 use crate::exit_code::Exit;
 
 /// A line of input that is more than an event.
@@ -88,20 +89,8 @@ enum LineHeader<'p> {
 /// # Errors
 /// When the rules or a file cannot be read, or the output cannot be written.
 pub fn translate(command: &Translate) -> Result<Exit, Failure> {
-    let mappings = load(&command.rules)?;
-    let settings = Settings {
-        bridge_id: BridgeId::parse(command.origin_uuid.as_str())
-            .ok_or_else(|| Failure::new(Exit::Bug, "an origin uuid is always an id"))?,
-        origin_uuid: command.origin_uuid.clone(),
-        modern_exchange: "xivo".into(),
-        listen: Listen::All,
-        unknown_events: command.unknown_events,
-        max_hops: usize::MAX,
-        delivery_mode: DeliveryMode::Transient,
-        legacy_content_type: None,
-        probes: Probes::Answer,
-    };
-    let translator = Translator::new(Catalog::at(command.modern_version, &mappings), settings);
+    let translator =
+        translator(&command.rules, &command.origin_uuid, command.modern_version, command.unknown_events)?;
     let mut work =
         Work { command, translator: &translator, out: BufWriter::new(io::stdout().lock()), failed: 0 };
     let done = if command.files.is_empty() {
@@ -120,6 +109,29 @@ pub fn translate(command: &Translate) -> Result<Exit, Failure> {
             Err(Failure::new(Exit::NoInput, format!("cannot read {path}: {error}")))
         }
     }
+}
+
+/// A translator that needs no broker: it listens for everything, as nothing can come back.
+pub(super) fn translator(
+    rules: &RulesFrom,
+    origin_uuid: &OriginUuid,
+    version: Version,
+    unknown_events: UnknownEvents,
+) -> Result<Translator, Failure> {
+    let mappings = load(rules)?;
+    let settings = Settings {
+        bridge_id: BridgeId::parse(origin_uuid.as_str())
+            .ok_or_else(|| Failure::new(Exit::Bug, "an origin uuid is always an id"))?,
+        origin_uuid: origin_uuid.clone(),
+        modern_exchange: "xivo".into(),
+        listen: Listen::All,
+        unknown_events,
+        max_hops: usize::MAX,
+        delivery_mode: DeliveryMode::Transient,
+        legacy_content_type: None,
+        probes: Probes::Answer,
+    };
+    Ok(Translator::new(Catalog::at(version, &mappings), settings))
 }
 
 /// Why the work ends early.
