@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 
@@ -78,8 +79,8 @@ def parameters():
 class Publisher:
     """Publishes 0 … count-1 and then the mark, again and again what was not confirmed before a connection went."""
 
-    def __init__(self, direction, count, window, confirmed):
-        self.direction, self.window, self.confirmed = direction, window, confirmed
+    def __init__(self, direction, count, window, rate, confirmed):
+        self.direction, self.window, self.rate, self.confirmed = direction, window, rate, confirmed
         self.todo = collections.deque()  # to be sent again, before anything new
         self.next, self.end = 0, count + 1
         self.sent = self.returned = self.connections = 0
@@ -87,7 +88,7 @@ class Publisher:
         self.problem = None
 
     def run(self):
-        last = time.monotonic()
+        last = self.started = time.monotonic()
         while not self.done():
             before = self.confirmed.value
             connection = pika.SelectConnection(parameters(), on_open_callback=self.opened,
@@ -120,6 +121,10 @@ class Publisher:
 
     def fill(self):
         while len(self.unconfirmed) < self.window and (self.todo or self.next < self.end):
+            early = self.rate and self.next / self.rate - (time.monotonic() - self.started)
+            if early and early > 0:
+                self.channel.connection.ioloop.call_later(max(early, 0.01), self.fill_again)
+                break
             if self.todo:
                 number = self.todo.popleft()
             else:
@@ -129,6 +134,10 @@ class Publisher:
             self.sent += 1
             self.channel.basic_publish(self.direction.exchange, self.direction.key, self.direction.body(number, self.connections),
                                        self.direction.properties, mandatory=True)
+
+    def fill_again(self):
+        if self.channel.is_open:
+            self.fill()
 
     def on_confirm(self, frame):
         method = frame.method
@@ -143,7 +152,7 @@ class Publisher:
             self.confirmed.value += 1
         if self.done():
             self.channel.connection.close()
-        elif len(self.unconfirmed) <= self.window // 2:
+        elif not self.rate and len(self.unconfirmed) <= self.window // 2:
             self.fill()
 
     def on_return(self, _channel, method, _properties, _body):
@@ -152,8 +161,8 @@ class Publisher:
         self.channel.connection.close()
 
 
-def publish(direction, count, window, confirmed, results):
-    results.send(Publisher(direction, count, window, confirmed).run())
+def publish(direction, count, window, rate, confirmed, results):
+    results.send(Publisher(direction, count, window, rate, confirmed).run())
 
 
 def receive(direction, count, bound, received, results):
@@ -219,7 +228,7 @@ def receive(direction, count, bound, received, results):
 class Run:
     """One direction under way."""
 
-    def __init__(self, direction, count, window):
+    def __init__(self, direction, count, window, rate):
         self.direction, self.count = direction, count
         self.confirmed = multiprocessing.Value('q', 0, lock=False)
         self.received = multiprocessing.Value('q', 0, lock=False)
@@ -229,7 +238,7 @@ class Run:
         self.receiver = multiprocessing.Process(
             target=receive, args=(direction, count, self.bound, self.received, from_receiver), daemon=True)
         self.publisher = multiprocessing.Process(
-            target=publish, args=(direction, count, window, self.confirmed, from_publisher), daemon=True)
+            target=publish, args=(direction, count, window, rate, self.confirmed, from_publisher), daemon=True)
         self.receiver.start()
         if not self.bound.wait(30):
             raise Failed(f'{direction.name}: the receiver could not bind to {direction.target}')
@@ -284,12 +293,39 @@ def usage_of(pid):
     return peak / 1024, (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
+class Memory(threading.Thread):
+    """What a process has in memory, looked at every second."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.pid, self.started, self.seen = pid, time.monotonic(), []
+        self.start()
+
+    def run(self):
+        try:
+            while True:
+                with open(f'/proc/{self.pid}/status') as status:
+                    resident = next(int(line.split()[1]) for line in status if line.startswith('VmRSS'))
+                self.seen.append((time.monotonic() - self.started, resident / 1024))
+                time.sleep(1)
+        except (OSError, StopIteration):
+            pass  # it has ended
+
+    def told(self):
+        """The mean of each tenth of the time, so that growth can be seen."""
+        tenth = max(1, len(self.seen) // 10)
+        means = [sum(mb for _, mb in part) / len(part) for part in
+                 (self.seen[start:start + tenth] for start in range(0, len(self.seen), tenth))]
+        return 'memory over time, MB: ' + ' '.join(f'{mean:.1f}' for mean in means)
+
+
 def measure(arguments, daemon):
     directions = {'to-legacy': [ToLegacy], 'to-modern': [ToModern], 'both': [ToLegacy, ToModern]}[arguments.direction]
-    runs = [Run(direction(), arguments.count, arguments.window) for direction in directions]
+    runs = [Run(direction(), arguments.count, arguments.window, arguments.rate) for direction in directions]
     for run in runs:
         run.start()
     restarted = restart_broker(runs) if arguments.restart else None
+    memory = Memory(daemon.process.pid) if daemon else None
     rows, failures = [], []
     for run in runs:
         sent, got = run.finish()
@@ -315,6 +351,7 @@ def measure(arguments, daemon):
     if daemon:
         peak, cpu = usage_of(daemon.process.pid)
         print(f'\nbridge: {peak:.0f} MB at most, {cpu:.1f} s of processor time')
+        print(memory.told())
         if arguments.restart:
             print('doubled: by the bridge, which had them in flight; at most its prefetch count.\nsent twice: by the publisher, for '
                   'want of a confirm when the broker went.\nredelivered: a second time from the receiver\'s own queue, not yet acked by it when the broker went.')
@@ -334,6 +371,7 @@ def main():
     parser.add_argument('--direction', choices=['to-legacy', 'to-modern', 'both'], default='both')
     parser.add_argument('--restart', action='store_true', help='stop and start the broker in the middle')
     parser.add_argument('--window', type=int, default=1000, help='unconfirmed events of a publisher (default: %(default)s)')
+    parser.add_argument('--rate', type=float, default=0, help='events per second and direction (default: as fast as it goes)')
     parser.add_argument('--prefetch', type=int, default=PREFETCH, help='prefetch count of the bridge (default: %(default)s)')
     parser.add_argument('--bridge', metavar='FILE', default=os.environ.get('CTI_BRIDGE'), help='the binary to start')
     parser.add_argument('--no-bridge', action='store_true', help='a bridge runs already')
