@@ -70,7 +70,8 @@ pub struct RulesFrom {
 /// Which broker, and the settings of the daemon that runs there.
 #[derive(Debug, Args, Default, Clone)]
 pub struct BrokerFrom {
-    /// The broker, as amqp://user@host:5672/vhost [default: guest on localhost]
+    /// The broker, as amqp://user@host:5672/vhost, the nodes of a cluster as amqp://user@host1,host2/vhost
+    /// [default: guest on localhost]
     #[arg(long, value_name = "URL", env = "CTI_BRIDGE_AMQP_URL", hide_env_values = true)]
     pub amqp_url: Option<String>,
     /// Read this file instead of /etc/cti-bridge

@@ -2,6 +2,7 @@
 //!
 //! The `bus:` block is the one of the platform's own daemons, so that it can be copied.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -81,6 +82,8 @@ pub struct Bus {
     pub url: Option<BrokerAddress>,
     /// Host name or address.
     pub host: Option<String>,
+    /// The nodes of a cluster instead, each with its port if that is another one.
+    pub hosts: Vec<(String, Option<u16>)>,
     /// TCP port.
     pub port: Option<u16>,
     /// User name.
@@ -292,7 +295,13 @@ impl Bus {
         };
         Self {
             url: above.url.or(below.url),
-            host: above.host.or(below.host),
+            // One host and several are the same setting.
+            hosts: if above.hosts.is_empty() && above.host.is_none() {
+                below.hosts
+            } else {
+                above.hosts.clone()
+            },
+            host: above.host.or(below.host).filter(|_| above.hosts.is_empty()),
             port: above.port.or(below.port),
             username: above.username.or(below.username),
             password: above.password.or(below.password),
@@ -307,15 +316,25 @@ impl Bus {
     fn address(self) -> BrokerAddress {
         let base = self.url;
         let tls = self.tls.or(base.as_ref().map(|base| base.tls)).unwrap_or(false);
-        let port = self.port.or(base.as_ref().map(|base| base.port));
+        let own_port = self.port.or(base.as_ref().map(|base| base.port));
+        let port = own_port.unwrap_or(if tls { 5671 } else { 5672 });
         let part = |own: Option<String>, of: fn(&BrokerAddress) -> &String, default: &str| {
             own.or_else(|| base.as_ref().map(|base| of(base).clone())).unwrap_or_else(|| default.to_owned())
         };
+        let mut nodes: VecDeque<_> =
+            self.hosts.into_iter().map(|(host, own)| (host, own.unwrap_or(port))).collect();
+        let first = nodes.pop_front();
+        let others = match (&first, &self.host, &base) {
+            (None, None, Some(base)) => base.others.clone(),
+            _ => nodes.into(),
+        };
+        let (host, port) = first.unwrap_or_else(|| (part(self.host, |base| &base.host, "localhost"), port));
         BrokerAddress {
-            host: part(self.host, |base| &base.host, "localhost"),
+            host,
+            port,
+            others,
             vhost: part(self.vhost, |base| &base.vhost, "/"),
             username: part(self.username, |base| &base.username, "guest"),
-            port: port.unwrap_or(if tls { 5671 } else { 5672 }),
             password: self.password.or(base.map(|base| base.password)).unwrap_or_else(|| "guest".into()),
             tls,
         }
@@ -384,6 +403,19 @@ mod tests {
         assert_eq!(config.modern.host, "b");
         assert_eq!(config.modern.password.expose_secret(), "two");
         assert_eq!(config.exchange_name, "other");
+    }
+
+    #[test]
+    fn a_cluster_is_a_list_of_hosts() {
+        let cluster = |text: &str| finish(text).modern.to_string();
+        let listed = "bus: {hosts: [one, 'two:7', '[::1]'], port: 9, username: u}";
+        assert_eq!(cluster(listed), "amqp://u@one:9,two:7,[::1]:9/%2f");
+        assert_eq!(cluster("bus: {url: 'amqp://u@a,b:7/v'}"), "amqp://u@a:5672,b:7/v");
+        let over = read(listed).unwrap().under(read("bus: {host: other}").unwrap());
+        let over = over.finish(OriginUuid::parse(UUID), None).unwrap();
+        assert_eq!(over.modern.to_string(), "amqp://u@other:9/%2f");
+        let both = read("bus: {host: a, hosts: [b, 'c:x']}").unwrap_err();
+        assert_eq!(both.len(), 2, "{both:?}");
     }
 
     #[test]

@@ -77,7 +77,7 @@ const LAYERS: [Layer; 12] = [
     Layer { part: "render", modules: &["core"], crates: &["serde_json"], not_std: NO_IO, may_print: false },
     Layer {
         part: "config",
-        modules: &["core", "amqp::BrokerAddress", "amqp::AddressError", "config"],
+        modules: &["core", "amqp::BrokerAddress", "amqp::AddressError", "amqp::node", "config"],
         crates: &["secrecy", "thiserror"],
         not_std: &["env", "net", "process", "thread"],
         may_print: false,

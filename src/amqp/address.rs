@@ -22,6 +22,8 @@ pub struct BrokerAddress {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// Further nodes of the same cluster, as host and port: tried in turn when one is away.
+    pub others: Vec<(String, u16)>,
     /// Virtual host.
     pub vhost: String,
     /// User name.
@@ -65,7 +67,9 @@ pub enum AddressError {
 }
 
 impl BrokerAddress {
-    /// Reads `amqp[s]://[user[:password]@]host[:port][/vhost]`.
+    /// Reads `amqp[s]://[user[:password]@]host[:port][,host[:port]…][/vhost]`.
+    ///
+    /// Several hosts are the nodes of one cluster.
     ///
     /// Without a vhost, or with only the `/` in front of one, it is the default vhost `/`.
     ///
@@ -85,14 +89,21 @@ impl BrokerAddress {
         // The last `@`: people forget to encode the one in their password.
         let (user_info, place) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (username, password) = user_info.split_once(':').unwrap_or((user_info, GUEST));
-        let (host, port) = host_and_port(place)?;
+        let default_port = if tls { 5671 } else { 5672 };
+        let mut nodes = Vec::new();
+        for node in place.split(',') {
+            let (host, port) = host_and_port(node)?;
+            nodes.push((usable("host", decoded("host", host)?)?, port.unwrap_or(default_port)));
+        }
+        let (host, port) = nodes.remove(0);
         let vhost = match path.strip_prefix('/') {
             None | Some("") => "/".to_owned(),
             Some(vhost) => usable("vhost", decoded("vhost", vhost)?)?,
         };
         Ok(Self {
-            host: usable("host", decoded("host", host)?)?,
-            port: port.unwrap_or(if tls { 5671 } else { 5672 }),
+            host,
+            port,
+            others: nodes,
             vhost,
             username: match username {
                 "" => GUEST.to_owned(),
@@ -107,10 +118,29 @@ impl BrokerAddress {
     /// shared.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        let Self { host, port, vhost, username, password, tls } = self;
-        host.eq_ignore_ascii_case(&other.host)
-            && (port, vhost, username, tls) == (&other.port, &other.vhost, &other.username, &other.tls)
+        let Self { vhost, username, password, tls, .. } = self;
+        let nodes = |address: &Self| {
+            let mut nodes: Vec<_> =
+                address.nodes().map(|(host, port)| (host.to_ascii_lowercase(), port)).collect();
+            nodes.sort();
+            nodes
+        };
+        nodes(self) == nodes(other)
+            && (vhost, username, tls) == (&other.vhost, &other.username, &other.tls)
             && password.expose_secret() == other.password.expose_secret()
+    }
+
+    /// All nodes, as host and port.
+    pub fn nodes(&self) -> impl Iterator<Item = (&str, u16)> {
+        let first = (self.host.as_str(), self.port);
+        std::iter::once(first).chain(self.others.iter().map(|(host, port)| (host.as_str(), *port)))
+    }
+
+    /// The address of one node only, another one each turn.
+    #[must_use]
+    pub fn node(&self, turn: usize) -> Self {
+        let (host, port) = self.nodes().nth(turn % (self.others.len() + 1)).unwrap_or_default();
+        Self { host: host.to_owned(), port, others: Vec::new(), ..self.clone() }
     }
 
     /// The same as lapin wants it. Do not show the result: it prints the password.
@@ -138,12 +168,16 @@ impl BrokerAddress {
 /// Without the password, and never with anything that could end a line of a log.
 impl fmt::Display for BrokerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, vhost, username, tls, password: _ } = self;
+        let Self { vhost, username, tls, .. } = self;
         let scheme = if *tls { "amqps" } else { "amqp" };
         let vhost = if vhost == "/" { "%2f" } else { vhost.as_str() };
-        let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
-        let user = username.escape_debug();
-        write!(f, "{scheme}://{user}@{open}{}{close}:{port}/{}", host.escape_debug(), vhost.escape_debug())
+        write!(f, "{scheme}://{}@", username.escape_debug())?;
+        for (place, (host, port)) in self.nodes().enumerate() {
+            let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
+            let comma = if place > 0 { "," } else { "" };
+            write!(f, "{comma}{open}{}{close}:{port}", host.escape_debug())?;
+        }
+        write!(f, "/{}", vhost.escape_debug())
     }
 }
 
@@ -151,6 +185,15 @@ impl fmt::Debug for BrokerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "BrokerAddress({self})")
     }
+}
+
+/// Reads `host[:port]`.
+///
+/// # Errors
+/// When the text is nothing of the kind.
+pub fn node(text: &str) -> Result<(String, Option<u16>), AddressError> {
+    let (host, port) = host_and_port(text)?;
+    Ok((usable("host", host.to_owned())?, port))
 }
 
 fn host_and_port(place: &str) -> Result<(&str, Option<u16>), AddressError> {
@@ -231,6 +274,19 @@ mod tests {
         assert_eq!(all.to_string(), "amqps://us@er@[::1]:1234/a b/c");
         assert_eq!(address("amqp://u:a@b:c@h").password.expose_secret(), "a@b:c");
         assert_eq!(address("amqp://u:@h").password.expose_secret(), "");
+    }
+
+    #[test]
+    fn several_hosts_are_the_nodes_of_a_cluster() {
+        let cluster = address("amqps://u:a,b@one,[::1]:7,Three:9/v");
+        assert_eq!(cluster.to_string(), "amqps://u@one:5671,[::1]:7,Three:9/v");
+        assert_eq!(cluster.password.expose_secret(), "a,b");
+        let turns: Vec<_> = (0..4).map(|turn| cluster.node(turn).to_string()).collect();
+        let nodes = ["amqps://u@one:5671/v", "amqps://u@[::1]:7/v", "amqps://u@Three:9/v"];
+        assert_eq!(turns, [nodes[0], nodes[1], nodes[2], nodes[0]]);
+        assert!(cluster.is_same(&address("amqps://u:a,b@three:9,one,[::1]:7/v")));
+        assert!(!cluster.is_same(&address("amqps://u:a,b@one,[::1]:7/v")));
+        assert_eq!(BrokerAddress::parse("amqp://one,,two").unwrap_err(), AddressError::NoHost);
     }
 
     #[test]

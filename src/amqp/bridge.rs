@@ -24,6 +24,8 @@ pub struct Bridge {
     pub unroutable: Unroutable,
     /// How long to finish what is under way when told to stop.
     pub shutdown_grace: Duration,
+    /// How long between two looks at whether all is still there.
+    pub watch_period: Duration,
     /// How long to wait for a publisher confirm without any progress.
     pub confirm_timeout: Duration,
     /// What happens is counted here.
@@ -31,11 +33,24 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Whether the brokers themselves put a message away that ends every session.
+    /// Where a direction takes its messages from, and where it publishes what comes of them.
+    pub(super) const fn sides(&self, direction: Direction) -> (&Side, &Side) {
+        match direction {
+            Direction::ToLegacy => (&self.modern, &self.legacy),
+            Direction::ToModern => (&self.legacy, &self.modern),
+        }
+    }
+
+    /// Whether both sides are on the same broker, so that connections can be shared.
+    pub(super) fn is_on_one_broker(&self) -> bool {
+        self.legacy.address.is_same(&self.modern.address)
+    }
+}
+
+impl Side {
+    /// Whether the broker itself puts a message away that ends every session.
     pub(super) fn broker_puts_poison_away(&self) -> bool {
-        [&self.legacy, &self.modern]
-            .iter()
-            .all(|side| side.topology.queues.iter().any(|queue| queue.poison.is_some()))
+        self.topology.queues.iter().any(|queue| queue.poison.is_some())
     }
 }
 
@@ -51,6 +66,7 @@ pub struct Side {
     /// The queue for messages from this side that could not be translated.
     pub quarantine_queue: String,
 }
+
 /// What to do about publications that no queue wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unroutable {

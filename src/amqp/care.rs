@@ -3,46 +3,11 @@
 //! With many messages under way nobody can tell which of them it was. So the deliveries that were under way
 //! are gone through again one by one; the one that is alone when it happens again is taken to quarantine.
 
-use std::cell::RefCell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use lapin::message::Delivery;
 
-use super::bridge::Direction;
 use crate::core::message::{Reason, Refusal};
-
-/// The care of both directions, which share their connections, and so their sessions.
-#[derive(Debug, Default)]
-pub(super) struct Cares {
-    to_legacy: RefCell<Care>,
-    to_modern: RefCell<Care>,
-}
-
-impl Cares {
-    pub(super) const fn of(&self, direction: Direction) -> &RefCell<Care> {
-        match direction {
-            Direction::ToLegacy => &self.to_legacy,
-            Direction::ToModern => &self.to_modern,
-        }
-    }
-
-    /// Any of the deliveries that were under way may be to blame, in either direction.
-    pub(super) fn begin(&self, prefetch_count: u16) {
-        self.to_legacy.borrow_mut().begin(u64::from(prefetch_count));
-        self.to_modern.borrow_mut().begin(u64::from(prefetch_count));
-    }
-
-    /// Whether a suspect is left in either direction.
-    pub(super) fn is_on(&self) -> bool {
-        self.to_legacy.borrow().is_on() || self.to_modern.borrow().is_on()
-    }
-
-    /// With a suspect among them, one delivery at a time: each that is under way when a session ends counts
-    /// against the delivery limit of its queue.
-    pub(super) fn prefetch_count(&self, usual: u16) -> u16 {
-        if self.is_on() { 1 } else { usual }
-    }
-}
 
 /// How carefully one direction goes on, from one session to the next.
 #[derive(Debug, Default)]
@@ -66,13 +31,19 @@ impl Fingerprint {
 
 impl Care {
     /// Go through this many deliveries one by one, as one of them is suspect.
-    pub(super) fn begin(&mut self, deliveries: u64) {
-        self.remaining = self.remaining.max(deliveries);
+    pub(super) fn begin(&mut self, deliveries: u16) {
+        self.remaining = self.remaining.max(u64::from(deliveries));
     }
 
     /// Whether to go one by one.
     pub(super) fn is_on(&self) -> bool {
         self.remaining > 0
+    }
+
+    /// With a suspect among them, one delivery at a time: each that is under way when a session ends counts
+    /// against the delivery limit of its queue.
+    pub(super) fn prefetch_count(&self, usual: u16) -> u16 {
+        if self.is_on() { 1 } else { usual }
     }
 
     /// This many deliveries are settled.

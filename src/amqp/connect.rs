@@ -39,21 +39,29 @@ impl ConnectError {
     }
 }
 
-/// Opens a connection that tells the broker its name. lapin's own recovery stays off: it hides the loss of a
-/// connection.
+/// Opens a connection that tells the broker its name, to the first node of a cluster that lets us in. lapin's own
+/// recovery stays off: it hides the loss of a connection.
 ///
 /// # Errors
 /// When the broker cannot be reached, does not answer within ten seconds, or refuses the account.
 pub async fn connect(address: &BrokerAddress, name: &str) -> Result<Connection, ConnectError> {
-    let broker = address.to_string();
-    match timeout(OPEN_TIMEOUT, open(address, name)).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(ConnectError::Failed { broker, source: error.into() }),
-        Err(_) => Err(ConnectError::TimedOut { broker }),
+    let mut turn = 0;
+    loop {
+        let node = address.node(turn);
+        let broker = node.to_string();
+        let failed = match timeout(OPEN_TIMEOUT, open(&node, name)).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => ConnectError::Failed { broker, source: error.into() },
+            Err(_) => ConnectError::TimedOut { broker },
+        };
+        turn += 1;
+        if turn > address.others.len() || failed.is_refusal() {
+            return Err(failed);
+        }
     }
 }
 
-/// The same without a limit in time, for who has one.
+/// The same to one node and without a limit in time, for who has one.
 pub(super) async fn open(address: &BrokerAddress, name: &str) -> lapin::Result<Connection> {
     let properties = ConnectionProperties::default()
         .with_connection_name(name.into())

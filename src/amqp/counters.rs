@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::core::message::Reason;
+use crate::core::message::{Direction, Reason};
 
 /// All counters of a bridge.
 #[derive(Debug, Default)]
@@ -14,12 +14,12 @@ pub struct Counters {
     pub to_legacy: DirectionCounters,
     /// From the legacy exchanges to the modern one.
     pub to_modern: DirectionCounters,
-    sessions: Counter,
 }
 
 /// The counters of one direction.
 #[derive(Debug, Default)]
 pub struct DirectionCounters {
+    sessions: Counter,
     pub(super) received: Counter,
     pub(super) redelivered: Counter,
     pub(super) published: Counter,
@@ -41,7 +41,7 @@ impl Counter {
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -53,13 +53,13 @@ pub struct Snapshot {
     pub to_legacy: DirectionSnapshot,
     /// From the legacy exchanges to the modern one.
     pub to_modern: DirectionSnapshot,
-    /// How often both directions began to consume.
-    pub sessions: u64,
 }
 
 /// The counters of one direction at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DirectionSnapshot {
+    /// How often the direction began to consume.
+    pub sessions: u64,
     /// Deliveries taken from the intake queue.
     pub received: u64,
     /// Those of them that the broker had delivered before.
@@ -88,29 +88,23 @@ impl Counters {
     /// Reads all counters. They go on changing meanwhile, so the figures of one snapshot need not add up.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            to_legacy: self.to_legacy.snapshot(),
-            to_modern: self.to_modern.snapshot(),
-            sessions: self.sessions.get(),
+        Snapshot { to_legacy: self.to_legacy.snapshot(), to_modern: self.to_modern.snapshot() }
+    }
+
+    /// Those of one direction.
+    pub(super) const fn of(&self, direction: Direction) -> &DirectionCounters {
+        match direction {
+            Direction::ToLegacy => &self.to_legacy,
+            Direction::ToModern => &self.to_modern,
         }
-    }
-
-    /// All deliveries acked so far.
-    pub(super) fn settled(&self) -> u64 {
-        self.to_legacy.acked.get() + self.to_modern.acked.get()
-    }
-
-    /// All deliveries taken so far.
-    pub(super) fn taken(&self) -> u64 {
-        self.to_legacy.received.get() + self.to_modern.received.get()
-    }
-
-    pub(super) fn session_began(&self) {
-        self.sessions.add(1);
     }
 }
 
 impl DirectionCounters {
+    pub(super) fn session_began(&self) {
+        self.sessions.add(1);
+    }
+
     /// Counts a delivery that went to quarantine; no reason means that the translation panicked.
     pub(super) fn quarantined(&self, reason: Option<Reason>) {
         let place = Reason::ALL.iter().position(|known| Some(*known) == reason);
@@ -128,6 +122,7 @@ impl DirectionCounters {
             .collect();
         let internal_errors = self.internal_errors.get();
         DirectionSnapshot {
+            sessions: self.sessions.get(),
             received: self.received.get(),
             redelivered: self.redelivered.get(),
             published: self.published.get(),

@@ -147,6 +147,13 @@ pub(super) fn short(text: &str) -> Result<ShortString, SetUpError> {
 
 /// Makes the topology, on a channel that is of no use after an error.
 pub(super) async fn declare(channel: &Channel, topology: &Topology) -> Result<(), SetUpError> {
+    make(channel, topology).await?;
+    try_join_all(topology.obsolete_bindings.iter().map(|binding| unbind(channel, binding))).await?;
+    Ok(())
+}
+
+/// Makes what is missing, and removes nothing.
+pub(super) async fn make(channel: &Channel, topology: &Topology) -> Result<(), SetUpError> {
     for exchange in &topology.exchanges {
         declare_exchange(channel, exchange).await?;
     }
@@ -155,8 +162,26 @@ pub(super) async fn declare(channel: &Channel, topology: &Topology) -> Result<()
     }
     // There may be hundreds, one for every event name: all are sent before the first answer is awaited.
     try_join_all(topology.bindings.iter().map(|binding| bind(channel, binding))).await?;
-    try_join_all(topology.obsolete_bindings.iter().map(|binding| unbind(channel, binding))).await?;
     Ok(())
+}
+
+/// Looks whether all exchanges and queues are there, and how many messages each queue has.
+///
+/// The broker does not say whether a binding is there.
+pub(super) async fn look<'t>(
+    channel: &Channel,
+    topology: &'t Topology,
+) -> Result<Vec<(&'t Queue, u32)>, SetUpError> {
+    for exchange in &topology.exchanges {
+        declare_exchange(channel, &Exchange { declare: Declare::Passive, ..exchange.clone() }).await?;
+    }
+    let mut lengths = Vec::new();
+    for queue in &topology.queues {
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let found = channel.queue_declare(short(&queue.name)?, options, FieldTable::default()).await?;
+        lengths.push((queue, found.message_count()));
+    }
+    Ok(lengths)
 }
 
 async fn declare_exchange(channel: &Channel, exchange: &Exchange) -> Result<(), SetUpError> {

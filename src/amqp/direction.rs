@@ -21,7 +21,7 @@ use tracing::{debug, error};
 
 use super::acks::Acks;
 use super::bridge::Unroutable;
-use super::care::{Care, Cares, Fingerprint};
+use super::care::{Care, Fingerprint};
 use super::counters::DirectionCounters;
 use super::fault::Fault;
 use super::prepared::{Prepared, Sending};
@@ -42,7 +42,7 @@ const PULSES: u32 = 30;
 pub(super) struct Settings<'b> {
     pub(super) unroutable: Unroutable,
     pub(super) confirm_timeout: Duration,
-    /// Whether the session began with a suspect in either direction. Both directions have to see it alike.
+    /// Whether the session began with a suspect.
     pub(super) careful: bool,
     pub(super) counters: &'b DirectionCounters,
 }
@@ -67,7 +67,7 @@ struct Loop<'l, 'b, 'f, T> {
 pub(super) async fn run<'t>(
     link: &Link,
     settings: Settings<'_>,
-    cares: &Cares,
+    care: &RefCell<Care>,
     translate: &impl Translate<'t>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Fault> {
@@ -78,7 +78,6 @@ pub(super) async fn run<'t>(
 
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
 
-    let care = cares.of(link.direction);
     let careful = settings.careful;
     let period = settings.confirm_timeout / PULSES;
     let mut pulse = tokio::time::interval_at(Instant::now() + period, period);
@@ -132,8 +131,7 @@ pub(super) async fn run<'t>(
         if this.acks.due() >= BATCH || this.window.is_empty() {
             this.acks.write();
         }
-        // Both directions share their connections, and go on with care until neither has a suspect left.
-        consuming &= !careful || cares.is_on();
+        consuming &= !careful || care.borrow().is_on();
     }
     Ok(())
 }

@@ -37,6 +37,9 @@ pub(super) enum Fault {
     /// The channel on which an ack was due is closed.
     #[error("acknowledging failed: the channel is closed")]
     AckTooLate,
+    /// An exchange or a queue that was there is not there any more, in the broker's words.
+    #[error("gone from the broker: {_0}")]
+    Gone(String),
     /// A connection or a channel reported an error by itself.
     #[error("{}", words(_0))]
     Lost(Error),

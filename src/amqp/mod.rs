@@ -1,8 +1,9 @@
 //! The AMQP engine: lapin, and what it takes to lose no message with it.
 //!
-//! `supervisor` builds one `session` after the other; in each, `direction` runs twice. The promise is at
-//! least once and in order: a delivery is acked when everything that came of it is confirmed, and whatever
-//! goes wrong ends the session, so that the broker delivers again what was not acked.
+//! For each direction `supervisor` builds one `session` after the other, `direction` runs in it and
+//! `watching` looks whether all is still there. The promise is at least once and in order: a delivery is acked when
+//! everything that came of it is confirmed, and whatever goes wrong ends the session, so that the broker delivers again
+//! what was not acked.
 
 mod acks;
 mod address;
@@ -24,9 +25,10 @@ mod quarantined;
 mod session;
 mod shelf;
 mod supervisor;
+mod watching;
 mod window;
 
-pub use address::{AddressError, BrokerAddress};
+pub use address::{AddressError, BrokerAddress, node};
 pub use bridge::{Bridge, Direction, Side, Unroutable};
 pub use connect::{ConnectError, connect};
 pub use counters::{Counters, DirectionSnapshot, Snapshot};

@@ -1,8 +1,9 @@
-//! One session: the connections, channels and consumers that live and die together.
+//! One session: the connections, channels and the consumer of one direction, which live and die together.
 //!
-//! Each broker gets two connections, because one that publishes can be blocked by the broker and then could
-//! not even ack. Where both sides are the same broker they share them. lapin's own recovery stays off: it
-//! hides the loss of a connection and leaves closed channels closed.
+//! A direction consumes on one connection and publishes on another, because one that publishes can be blocked by the
+//! broker and then could not even ack. Quarantine is on the side where the messages come from; where that is another
+//! broker it takes a third connection. The directions share nothing, so that one of two brokers that is away stops only
+//! what needs it. lapin's own recovery stays off: it hides the loss of a connection and leaves closed channels closed.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use futures_util::stream::{BoxStream, SelectAll, select_all};
 use lapin::options::{BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, ConnectionStatus, Consumer};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::address::BrokerAddress;
@@ -20,6 +22,7 @@ use super::bridge::{Bridge, Direction, Side};
 use super::connect::{OPEN_TIMEOUT, open};
 use super::declare::{SetUpError, declare, short};
 use super::fault::Fault;
+use crate::core::topology::{Destination, Topology};
 
 /// Why a session could not be opened.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -67,14 +70,24 @@ impl std::fmt::Display for Stage {
     }
 }
 
-/// Both directions, ready to run.
+/// How a session is to be opened.
+#[derive(Clone, Copy)]
+pub(super) struct Opening<'b> {
+    pub(super) direction: Direction,
+    pub(super) prefetch_count: u16,
+    /// Which nodes of the clusters: others each time.
+    pub(super) turn: usize,
+    /// Held while declaring, so that two sessions do not make the same queue at the same time.
+    pub(super) declaring: &'b Mutex<()>,
+}
+
+/// One direction, ready to run.
 pub(super) struct Session {
-    pub(super) to_legacy: Link,
-    pub(super) to_modern: Link,
+    pub(super) link: Link,
     pub(super) events: Events,
-    legacy: Broker,
-    /// Nothing where it is the same broker.
-    modern: Option<Broker>,
+    consume: Connection,
+    /// Where the translations go, and where quarantine is if that is another broker.
+    publish: Vec<Connection>,
 }
 
 /// What one direction works with.
@@ -104,16 +117,12 @@ pub(super) enum Notice {
     Fault(Fault),
 }
 
-struct Broker {
-    name: String,
-    consume: Connection,
-    publish: Connection,
-}
-
 impl Session {
-    pub(super) async fn open(bridge: &Bridge, prefetch_count: u16) -> Result<Self, OpenError> {
-        let at = Cell::new((&bridge.legacy.address, Stage::Connecting));
-        let opened = timeout(OPEN_TIMEOUT, Self::build(bridge, prefetch_count, &at)).await;
+    pub(super) async fn open(bridge: &Bridge, opening: Opening<'_>) -> Result<Self, OpenError> {
+        let (from, to) = bridge.sides(opening.direction);
+        let (source, target) = (from.address.node(opening.turn), to.address.node(opening.turn));
+        let at = Cell::new((&source, Stage::Connecting));
+        let opened = timeout(OPEN_TIMEOUT, Self::build(bridge, opening, [&source, &target], &at)).await;
         let (address, doing) = at.get();
         let broker = address.to_string();
         match opened {
@@ -123,72 +132,95 @@ impl Session {
         }
     }
 
-    async fn build<'b>(
-        bridge: &'b Bridge,
-        prefetch_count: u16,
-        at: &Cell<(&'b BrokerAddress, Stage)>,
+    async fn build<'a>(
+        bridge: &Bridge,
+        opening: Opening<'_>,
+        [source, target]: [&'a BrokerAddress; 2],
+        at: &Cell<(&'a BrokerAddress, Stage)>,
     ) -> Result<Self, SetUpError> {
-        let legacy = Broker::connect(&bridge.legacy.address).await?;
-        let modern = if bridge.legacy.address.is_same(&bridge.modern.address) {
-            None
-        } else {
-            at.set((&bridge.modern.address, Stage::Connecting));
-            Some(Broker::connect(&bridge.modern.address).await?)
-        };
-        // From here on nothing that a broker says is missed.
-        let events = Events::of([Some(&legacy), modern.as_ref()].into_iter().flatten());
-
-        let sides = [(&bridge.legacy, &legacy), (&bridge.modern, modern.as_ref().unwrap_or(&legacy))];
-        for (side, broker) in sides {
-            at.set((&side.address, Stage::Declaring));
-            let channel = broker.consume.create_channel().await?;
-            declare(&channel, &side.topology).await?;
-            channel.close(200, ShortString::default()).await?;
+        let (from, to) = bridge.sides(opening.direction);
+        let named = |what: &str| format!("cti-bridge {what} {}", opening.direction.code());
+        let (consume, publish) =
+            try_join(open(source, &named("consume")), open(source, &named("publish"))).await?;
+        let mut events = vec![Events::of(source, &consume), Events::of(source, &publish)];
+        // First what has to be where the messages come from: they wait there while the other broker is away.
+        at.set((source, Stage::Declaring));
+        {
+            let _alone = opening.declaring.lock().await;
+            declare_on(&consume, &from.topology).await?;
         }
-        let [legacy_side, modern_side] = sides;
-        at.set((&bridge.modern.address, Stage::Consuming));
-        let to_legacy = Link::open(Direction::ToLegacy, modern_side, legacy_side.1, prefetch_count).await?;
-        at.set((&bridge.legacy.address, Stage::Consuming));
-        let to_modern = Link::open(Direction::ToModern, legacy_side, modern_side.1, prefetch_count).await?;
-        Ok(Self { to_legacy, to_modern, events, legacy, modern })
+        let mut publish = vec![publish];
+        if !bridge.is_on_one_broker() {
+            at.set((target, Stage::Connecting));
+            let other = open(target, &named("publish")).await?;
+            events.push(Events::of(target, &other));
+            publish.insert(0, other);
+        }
+        at.set((target, Stage::Declaring));
+        if let [to_target, ..] = publish.as_slice() {
+            let _alone = opening.declaring.lock().await;
+            declare_on(to_target, &exchanges_of(&to.topology)).await?;
+        }
+        at.set((source, Stage::Consuming));
+        let link = Link::open(opening, from, &consume, &publish).await?;
+        Ok(Self { link, events: Events(select_all(events)), consume, publish })
+    }
+
+    /// What one direction works with, what its connections report, and where to look after what is on either side. The
+    /// first of these connections is never blocked, as nothing is published on it; the other one may be.
+    pub(super) fn parts(&mut self) -> (&Link, &mut Events, [&Connection; 2]) {
+        let target = self.publish.first().unwrap_or(&self.consume);
+        (&self.link, &mut self.events, [&self.consume, target])
     }
 
     /// Closes what is still open, the publishing connections first, and waits for the brokers to say so.
     ///
     /// Only then has a broker put back what was not acked, and the next consumer gets it in the right order.
     pub(super) async fn close(self, within: Duration) {
-        let Self { to_legacy: _to_legacy, to_modern: _to_modern, events: _, legacy, modern } = self;
-        let brokers: Vec<_> = [Some(legacy), modern].into_iter().flatten().collect();
+        let Self { link: _link, events: _, consume, publish } = self;
         let bye = || ShortString::from("bye");
-        let publish = join_all(brokers.iter().map(|broker| broker.publish.close(200, bye())));
+        let publish = join_all(publish.iter().map(|connection| connection.close(200, bye())));
         // A blocked connection cannot say good-bye; its socket closes with the process or when it is
         // unblocked.
         let _ = timeout(within / 2, publish).await;
-        let consume = join_all(brokers.iter().map(|broker| broker.consume.close(200, bye())));
-        let _ = timeout(within / 2, consume).await;
+        let _ = timeout(within / 2, consume.close(200, bye())).await;
     }
 }
 
-impl Broker {
-    async fn connect(address: &BrokerAddress) -> Result<Self, SetUpError> {
-        let (consume, publish) =
-            try_join(open(address, "cti-bridge consume"), open(address, "cti-bridge publish")).await?;
-        Ok(Self { name: address.to_string(), consume, publish })
+async fn declare_on(connection: &Connection, topology: &Topology) -> Result<(), SetUpError> {
+    let channel = connection.create_channel().await?;
+    declare(&channel, topology).await?;
+    channel.close(200, ShortString::default()).await?;
+    Ok(())
+}
+
+/// What has to be where translations are published: the queues there are the other direction's.
+pub(super) fn exchanges_of(topology: &Topology) -> Topology {
+    let bindings = topology.bindings.iter();
+    Topology {
+        exchanges: topology.exchanges.clone(),
+        bindings: bindings
+            .filter(|binding| matches!(binding.destination, Destination::Exchange(_)))
+            .cloned()
+            .collect(),
+        ..Topology::default()
     }
 }
 
 impl Link {
     async fn open(
-        direction: Direction,
-        (side, from): (&Side, &Broker),
-        to: &Broker,
-        prefetch_count: u16,
+        opening: Opening<'_>,
+        side: &Side,
+        consume: &Connection,
+        publish: &[Connection],
     ) -> Result<Self, SetUpError> {
-        let publishing = confirming(&to.publish).await?;
-        let quarantine = confirming(&from.publish).await?;
-        let consuming = from.consume.create_channel().await?;
+        let direction = opening.direction;
+        let (target, source) = (publish.first().unwrap_or(consume), publish.last().unwrap_or(consume));
+        let publishing = confirming(target).await?;
+        let quarantine = confirming(source).await?;
+        let consuming = consume.create_channel().await?;
         // 0 would mean without bounds.
-        consuming.basic_qos(prefetch_count.max(1), BasicQosOptions::default()).await?;
+        consuming.basic_qos(opening.prefetch_count.max(1), BasicQosOptions::default()).await?;
         let tag = short(&format!("cti-bridge.{}", direction.code()))?;
         let queue = short(&side.intake_queue)?;
         let consumer = consuming
@@ -201,7 +233,7 @@ impl Link {
             publishing,
             quarantine,
             quarantine_queue: short(&side.quarantine_queue)?,
-            connections: [to.publish.status().clone(), from.publish.status().clone()],
+            connections: [target.status().clone(), source.status().clone()],
         })
     }
 
@@ -225,13 +257,9 @@ async fn confirming(connection: &Connection) -> Result<Channel, SetUpError> {
 }
 
 impl Events {
-    fn of<'b>(brokers: impl Iterator<Item = &'b Broker>) -> Self {
-        Self(select_all(brokers.flat_map(|broker| {
-            [&broker.consume, &broker.publish].map(|connection| {
-                let name = broker.name.clone();
-                connection.events_listener().map(move |event| (name.clone(), event)).boxed()
-            })
-        })))
+    fn of(address: &BrokerAddress, connection: &Connection) -> BoxStream<'static, (String, lapin::Event)> {
+        let name = address.to_string();
+        connection.events_listener().map(move |event| (name.clone(), event)).boxed()
     }
 
     /// The next that matters.

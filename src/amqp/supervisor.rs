@@ -3,22 +3,25 @@
 //! A lost connection is a state and not an error. Only what no waiting will cure, found before the bridge
 //! ever ran, ends it: an exchange or queue that exists otherwise, or a broker that does not let us in.
 
-use std::pin::{Pin, pin};
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::try_join;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::backoff::Backoff;
-use super::bridge::Bridge;
-use super::care::Cares;
+use super::bridge::{Bridge, Direction};
+use super::care::Care;
+use super::counters::DirectionCounters;
 use super::declare::{Inequivalent, SetUpError};
 use super::direction::{self, Settings, Translate};
 use super::fault::Fault;
 use super::printable::printable;
-use super::session::{Events, Notice, OpenError, Session, Stage};
+use super::session::{Events, Notice, OpenError, Opening, Session, Stage};
+use super::watching;
 use crate::core::message::Received;
 
 /// While the broker is away, so often at most is it said.
@@ -90,154 +93,250 @@ pub(super) async fn supervise<'t>(
     events: impl Fn(Event),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let mut shutdown = pin!(shutdown);
-    let mut backoff = Backoff::default();
-    let cares = Cares::default();
-    let mut complaints = Complaints::default();
-    let mut first = true;
-    loop {
-        let opened = tokio::select! {
-            biased;
-            () = &mut shutdown => return Ok(()),
-            opened = Session::open(bridge, cares.prefetch_count(bridge.prefetch_count)) => opened,
-        };
-        match opened {
-            Err(open_error) => {
-                let cause = open_error.to_string();
-                if lost_while_consuming(&open_error) {
-                    // The first delivery came and ended it, before the session was complete.
-                    cares.begin(bridge.prefetch_count);
-                    if bridge.broker_puts_poison_away() {
-                        backoff.reset();
-                    }
-                }
-                if let Some(fatal) = fatal(open_error).filter(|_| first) {
-                    return Err(fatal);
-                }
-                let retry_in = backoff.next_delay();
-                complaints.complain(|| warn!(%cause, ?retry_in, "no session with the broker"));
-                tokio::select! {
-                    biased;
-                    () = &mut shutdown => return Ok(()),
-                    () = sleep(retry_in) => {}
-                }
-            }
-            Ok(session) => {
-                bridge.counters.session_began();
-                events(Event::Ready { first });
+    let state = State { on: &events, consuming: Cell::default(), was_ready: Cell::new(false) };
+    let (stop, stopped) = watch::channel(false);
+    let declaring = Mutex::new(());
+    let direction = |direction| Supervisor {
+        bridge,
+        direction,
+        state: &state,
+        counters: bridge.counters.of(direction),
+        care: RefCell::default(),
+        backoff: Backoff::default(),
+        complaints: Complaints::default(),
+        turn: 0,
+        declaring: &declaring,
+        stop: stopped.clone(),
+    };
+    let (mut to_legacy, mut to_modern) = (direction(Direction::ToLegacy), direction(Direction::ToModern));
+    let mut both = pin!(try_join(to_legacy.run(translations.0), to_modern.run(translations.1)));
+    tokio::select! {
+        biased;
+        ended = &mut both => return ended.map(drop),
+        () = shutdown => {}
+    }
+    if state.consuming.get() != [false; 2] {
+        events(Event::Draining);
+    }
+    stop.send_replace(true);
+    both.await.map(drop)
+}
+
+/// What both directions together are doing.
+struct State<'e, E> {
+    on: &'e E,
+    consuming: Cell<[bool; 2]>,
+    was_ready: Cell<bool>,
+}
+
+impl<E: Fn(Event)> State<'_, E> {
+    /// Whether both directions consume, before this and after it.
+    fn set(&self, direction: Direction, consuming: bool) -> (bool, bool) {
+        let mut both = self.consuming.get();
+        both[usize::from(direction == Direction::ToModern)] = consuming;
+        let before = self.consuming.replace(both);
+        (before == [true; 2], both == [true; 2])
+    }
+
+    fn began(&self, direction: Direction) {
+        let first = !self.was_ready.get();
+        match self.set(direction, true) {
+            (false, true) => {
+                self.was_ready.set(true);
+                (self.on)(Event::Ready { first });
                 if !first {
                     info!("consuming again");
                 }
-                first = false;
-                complaints = Complaints::default();
+            }
+            (false, false) => info!(direction = direction.code(), "one direction consumes"),
+            // From a careful session to a usual one.
+            (true, _) => {}
+        }
+    }
 
-                let began = Instant::now();
-                let (taken, settled) = (bridge.counters.taken(), bridge.counters.settled());
-                let ended = run_session(bridge, session, translations, &cares, &events, shutdown.as_mut());
-                let fault = match ended.await {
+    fn lost(&self, direction: Direction) {
+        if let (true, false) = self.set(direction, false) {
+            (self.on)(Event::Lost);
+        }
+    }
+}
+
+/// One direction, session after session.
+struct Supervisor<'b, E> {
+    bridge: &'b Bridge,
+    direction: Direction,
+    state: &'b State<'b, E>,
+    counters: &'b DirectionCounters,
+    care: RefCell<Care>,
+    backoff: Backoff,
+    complaints: Complaints,
+    /// Which nodes of the clusters: others after each fault.
+    turn: usize,
+    declaring: &'b Mutex<()>,
+    stop: watch::Receiver<bool>,
+}
+
+impl<E: Fn(Event)> Supervisor<'_, E> {
+    /// Until it is told to stop.
+    async fn run<'t>(&mut self, translate: &impl Translate<'t>) -> Result<(), RunError> {
+        let mut stop = self.stop.clone();
+        let mut stopped = pin!(stop.wait_for(|stop| *stop));
+        loop {
+            let opening = Opening {
+                direction: self.direction,
+                prefetch_count: self.care.borrow().prefetch_count(self.bridge.prefetch_count),
+                turn: self.turn,
+                declaring: self.declaring,
+            };
+            let opened = tokio::select! {
+                biased;
+                _ = &mut stopped => return Ok(()),
+                opened = Session::open(self.bridge, opening) => opened,
+            };
+            let retry_in = match opened {
+                Err(open_error) => {
+                    if let Some(fatal) = fatal(&open_error).filter(|_| !self.state.was_ready.get()) {
+                        return Err(fatal);
+                    }
+                    self.not_opened(&open_error)
+                }
+                Ok(session) => match self.run_session(session, translate).await {
                     Ended::Stopped => return Ok(()),
                     Ended::CareOver => {
-                        info!("going on as usual");
+                        info!(direction = self.direction.code(), "going on as usual");
                         continue;
                     }
-                    Ended::Fault(fault) => fault,
-                };
-                let progress = bridge.counters.settled() > settled;
-                let in_vain = bridge.counters.taken() > taken && !progress;
-                if fault.refusal().is_some() || fault.is_unreadable() || in_vain {
-                    cares.begin(bridge.prefetch_count);
-                    info!("a message may be the cause: going on one by one");
-                }
-                // A session that ended before it did anything was no good: do not hurry to the next. But a
-                // message that cannot be read is put away by the broker after some more deliveries.
-                let put_away = fault.is_unreadable() && bridge.broker_puts_poison_away();
-                if progress || put_away || began.elapsed() >= Backoff::LONGEST {
-                    backoff.reset();
-                }
-                events(Event::Lost);
-                let retry_in = backoff.next_delay();
-                warn!(cause = %fault, ?retry_in, "session ended");
-                tokio::select! {
-                    biased;
-                    () = &mut shutdown => return Ok(()),
-                    () = sleep(retry_in) => {}
-                }
+                    Ended::Fault(fault, began) => self.ended(&fault, began),
+                },
+            };
+            tokio::select! {
+                biased;
+                _ = &mut stopped => return Ok(()),
+                () = sleep(retry_in) => {}
             }
         }
+    }
+
+    /// How long to wait when there is no session.
+    fn not_opened(&mut self, open_error: &OpenError) -> Duration {
+        let bridge = self.bridge;
+        let cause = open_error.to_string();
+        if lost_while_consuming(open_error) {
+            // The first delivery came and ended it, before the session was complete.
+            self.care.borrow_mut().begin(bridge.prefetch_count);
+            if bridge.sides(self.direction).0.broker_puts_poison_away() {
+                self.backoff.reset();
+            }
+        }
+        self.turn += 1;
+        let retry_in = self.backoff.next_delay();
+        let direction = self.direction.code();
+        self.complaints.complain(|| warn!(direction, %cause, ?retry_in, "no session with the broker"));
+        retry_in
+    }
+
+    /// How long to wait after a session that ended.
+    fn ended(&mut self, fault: &Fault, began: Began) -> Duration {
+        let bridge = self.bridge;
+        let direction = self.direction.code();
+        let progress = self.counters.acked.get() > began.acked;
+        let in_vain = self.counters.received.get() > began.received && !progress;
+        if fault.refusal().is_some() || fault.is_unreadable() || in_vain {
+            self.care.borrow_mut().begin(bridge.prefetch_count);
+            info!(direction, "a message may be the cause: going on one by one");
+        }
+        // A session that ended before it did anything was no good: do not hurry to the next. But a
+        // message that cannot be read is put away by the broker after some more deliveries.
+        let put_away = fault.is_unreadable() && bridge.sides(self.direction).0.broker_puts_poison_away();
+        if progress || put_away || began.at.elapsed() >= Backoff::LONGEST {
+            self.backoff.reset();
+        }
+        self.turn += 1;
+        let retry_in = self.backoff.next_delay();
+        warn!(direction, cause = %fault, ?retry_in, "session ended");
+        retry_in
+    }
+
+    /// Runs the direction until it ends.
+    async fn run_session<'t>(&mut self, mut session: Session, translate: &impl Translate<'t>) -> Ended {
+        self.counters.session_began();
+        self.state.began(self.direction);
+        self.complaints = Complaints::default();
+        let began = Began {
+            at: Instant::now(),
+            received: self.counters.received.get(),
+            acked: self.counters.acked.get(),
+        };
+        let ended = self.until_ended(&mut session, translate).await;
+        if ended.is_err() {
+            self.state.lost(self.direction);
+        }
+        session.close(CLOSE_TIMEOUT).await;
+        ended.unwrap_or_else(|fault| Ended::Fault(fault, began))
+    }
+
+    async fn until_ended<'t>(
+        &self,
+        session: &mut Session,
+        translate: &impl Translate<'t>,
+    ) -> Result<Ended, Fault> {
+        let bridge = self.bridge;
+        let settings = Settings {
+            unroutable: bridge.unroutable,
+            confirm_timeout: bridge.confirm_timeout,
+            careful: self.care.borrow().is_on(),
+            counters: self.counters,
+        };
+        let (link, events, connections) = session.parts();
+        let (stop, stopped) = watch::channel(false);
+        let mut running = Box::pin(direction::run(link, settings, &self.care, translate, stopped));
+        let mut told = self.stop.clone();
+
+        // The direction is asked first: it knows best what an error of its channels means.
+        tokio::select! {
+            biased;
+            ended = &mut running => return ended.map(|()| Ended::CareOver),
+            fault = watch_for_fault(events, self.state.on) => return Err(fault),
+            fault = watching::watch(bridge, link, connections) => return Err(fault),
+            _ = told.wait_for(|stop| *stop) => {}
+        }
+
+        let grace = bridge.shutdown_grace - CLOSE_TIMEOUT.min(bridge.shutdown_grace / 5);
+        stop.send_replace(true);
+        let drained = timeout(grace, async {
+            tokio::select! {
+                biased;
+                ended = &mut running => ended.err(),
+                fault = watch_for_fault(events, self.state.on) => Some(fault),
+            }
+        });
+        let direction = self.direction.code();
+        match drained.await {
+            Ok(None) => {}
+            Ok(Some(fault)) => {
+                warn!(direction, cause = %fault, "session ended while stopping; the rest is delivered again");
+            }
+            Err(_) => warn!(direction, "not all was confirmed in time; the rest is delivered again"),
+        }
+        Ok(Ended::Stopped)
     }
 }
 
 /// How a session ended.
 enum Ended {
     /// Something was wrong.
-    Fault(Fault),
+    Fault(Fault, Began),
     /// It was a careful one, and what it had to be careful about is through.
     CareOver,
     /// As it was told to.
     Stopped,
 }
 
-/// Runs both directions until one of them ends.
-async fn run_session<'t>(
-    bridge: &Bridge,
-    mut session: Session,
-    translations: (&impl Translate<'t>, &impl Translate<'t>),
-    cares: &Cares,
-    on: &impl Fn(Event),
-    shutdown: Pin<&mut impl Future<Output = ()>>,
-) -> Ended {
-    let (stop, stopped) = watch::channel(false);
-    let Session { to_legacy, to_modern, events, .. } = &mut session;
-    let careful = cares.is_on();
-    let settings = |counters| Settings {
-        unroutable: bridge.unroutable,
-        confirm_timeout: bridge.confirm_timeout,
-        careful,
-        counters,
-    };
-    let mut both = Box::pin(try_join(
-        direction::run(
-            to_legacy,
-            settings(&bridge.counters.to_legacy),
-            cares,
-            translations.0,
-            stopped.clone(),
-        ),
-        direction::run(to_modern, settings(&bridge.counters.to_modern), cares, translations.1, stopped),
-    ));
-
-    // The directions are asked first: they know best what an error of their channels means.
-    let ended = tokio::select! {
-        biased;
-        ended = &mut both => Some(ended.map_or_else(Ended::Fault, |_| Ended::CareOver)),
-        fault = watch_for_fault(events, on) => Some(Ended::Fault(fault)),
-        () = shutdown => None,
-    };
-    if let Some(ended) = ended {
-        drop(both);
-        session.close(CLOSE_TIMEOUT).await;
-        return ended;
-    }
-
-    on(Event::Draining);
-    let deadline = Instant::now() + bridge.shutdown_grace;
-    let closing = CLOSE_TIMEOUT.min(bridge.shutdown_grace / 5);
-    stop.send_replace(true);
-    let drained = timeout_at(deadline - closing, async {
-        tokio::select! {
-            biased;
-            ended = &mut both => ended.err(),
-            fault = watch_for_fault(events, on) => Some(fault),
-        }
-    });
-    match drained.await {
-        Ok(None) => {}
-        Ok(Some(fault)) => warn!(cause = %fault, "session ended while stopping; the rest is delivered again"),
-        Err(_) => warn!("not all was confirmed in time; the rest is delivered again"),
-    }
-    drop(both);
-    session.close(deadline.saturating_duration_since(Instant::now()).max(closing)).await;
-    Ended::Stopped
+/// How things stood when a session began.
+struct Began {
+    at: Instant,
+    received: u64,
+    acked: u64,
 }
 
 async fn watch_for_fault(events: &mut Events, on: &impl Fn(Event)) -> Fault {
@@ -262,15 +361,14 @@ const fn lost_while_consuming(error: &OpenError) -> bool {
 }
 
 /// The error to end with, for what does not get better by waiting.
-fn fatal(error: OpenError) -> Option<RunError> {
-    match error {
-        OpenError::Failed { broker, source: SetUpError::Inequivalent(source), .. } => {
-            Some(RunError::Inequivalent { broker, source })
-        }
-        OpenError::Failed { broker, source: SetUpError::AccessRefused { text }, .. } => {
-            Some(RunError::AccessRefused { broker, text })
-        }
-        OpenError::Failed { .. } | OpenError::TimedOut { .. } => None,
+fn fatal(error: &OpenError) -> Option<RunError> {
+    let OpenError::Failed { broker, source, .. } = error else {
+        return None;
+    };
+    match (broker.clone(), source.clone()) {
+        (broker, SetUpError::Inequivalent(source)) => Some(RunError::Inequivalent { broker, source }),
+        (broker, SetUpError::AccessRefused { text }) => Some(RunError::AccessRefused { broker, text }),
+        _ => None,
     }
 }
 

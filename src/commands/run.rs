@@ -22,6 +22,8 @@ use crate::exit_code::Exit;
 
 /// How long to finish what is under way; below the 20 s that a unit file should allow for stopping.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// How long between two looks at whether all is still there: what is gone is noticed within twice this time.
+const WATCH_PERIOD: Duration = Duration::from_secs(10);
 /// Without any confirm for this long, a broker that is not blocked is taken for hung.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -65,6 +67,7 @@ fn bridge(config: &Config) -> Result<Bridge, Failure> {
         prefetch_count: config.prefetch_count,
         unroutable: if config.count_unroutable { Unroutable::Count } else { Unroutable::Ignore },
         shutdown_grace: SHUTDOWN_GRACE,
+        watch_period: WATCH_PERIOD,
         confirm_timeout: CONFIRM_TIMEOUT,
         counters: Arc::new(Counters::default()),
     })
@@ -170,9 +173,9 @@ fn tell(snapshot: &Snapshot, what: &'static str) {
             dropped,
             unroutable,
             quarantined,
+            sessions,
             ..
         } = counted;
-        let sessions = snapshot.sessions;
         info!(
             direction,
             received,

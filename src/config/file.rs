@@ -50,7 +50,7 @@ pub fn read_files(named: Option<&Path>) -> Result<Layer, ConfigError> {
 }
 
 /// The keys whose values are never secret.
-const PUBLIC_KEYS: [&str; 26] = [
+const PUBLIC_KEYS: [&str; 27] = [
     "bridge_id",
     "builtin_mappings",
     "content_type",
@@ -62,6 +62,7 @@ const PUBLIC_KEYS: [&str; 26] = [
     "exchange_name",
     "exchange_type",
     "host",
+    "hosts",
     "mappings",
     "max_hops",
     "origin_uuid",
@@ -220,6 +221,7 @@ fn bus(node: &Node, problems: &mut Problems) -> Bus {
     let known = [
         "url",
         "host",
+        "hosts",
         "port",
         "username",
         "password",
@@ -257,8 +259,13 @@ fn bus(node: &Node, problems: &mut Problems) -> Bus {
         }),
         (None, None) => None,
     };
+    let hosts = entries.get("hosts").map(|node| nodes(node, problems)).unwrap_or_default();
+    if let (Some(node), false) = (entries.get("host"), hosts.is_empty()) {
+        problems.add(node, "`host` and `hosts` say the same: leave one of them out", None);
+    }
     Bus {
         url,
+        hosts,
         host: owned(entries.get("host"), "a host", problems),
         port: number(entries.get("port"), 1, 65_535, problems),
         username: owned(entries.get("username"), "a user name", problems),
@@ -272,6 +279,21 @@ fn bus(node: &Node, problems: &mut Problems) -> Bus {
         exchange_name: owned(entries.get("exchange_name"), "the name of an exchange", problems),
         exchange_type: chosen(entries.get("exchange_type"), &EXCHANGE_TYPES, problems),
     }
+}
+
+/// The nodes of a cluster.
+fn nodes(node: &Node, problems: &mut Problems) -> Vec<(String, Option<u16>)> {
+    let mut nodes = Vec::new();
+    for item in list(node, "the hosts of a cluster", problems) {
+        let Some(text) = owned(Some(item), "a host", problems) else {
+            continue;
+        };
+        match crate::amqp::node(&text) {
+            Ok(node) => nodes.push(node),
+            Err(error) => problems.add(item, error.to_string(), None),
+        }
+    }
+    nodes
 }
 
 fn texts(node: &Node, what: &str, problems: &mut Problems) -> Vec<String> {

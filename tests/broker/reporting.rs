@@ -99,14 +99,20 @@ async fn the_service_manager_is_told_when_the_bridge_is_ready_and_when_it_stops(
 
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
-async fn an_idle_bridge_has_two_connections_with_names_and_a_deleted_queue_is_made_again() {
+async fn each_direction_has_two_connections_with_names_and_a_deleted_queue_is_made_again() {
     let world = World::new().await;
     let mut bridge = world.bridge().start().await;
     let listed = rabbitmqctl(&["list_connections", "vhost", "client_properties"]);
     let own: Vec<&str> =
         listed.lines().filter(|line| line.starts_with(&format!("{}\t", world.vhost))).collect();
-    for name in ["cti-bridge consume", "cti-bridge publish"] {
-        assert_eq!(own.iter().filter(|line| line.contains(name)).count(), 1, "{own:?}");
+    for (what, direction) in [
+        ("consume", "to_legacy"),
+        ("publish", "to_legacy"),
+        ("consume", "to_modern"),
+        ("publish", "to_modern"),
+    ] {
+        let name = format!("\"cti-bridge {what} {direction}\"");
+        assert_eq!(own.iter().filter(|line| line.contains(&name)).count(), 1, "{own:?}");
     }
     world.client.channel.queue_delete("cti-bridge.modern".into(), Default::default()).await.unwrap();
     bridge.says("consuming again").await;
