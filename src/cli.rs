@@ -10,10 +10,12 @@ use crate::core::settings::{BridgeId, OriginUuid, UnknownEvents};
 use crate::core::topology::QueueKind;
 use crate::core::version::Version;
 
+mod changelog;
 mod compare;
 mod quarantine;
 mod site;
 
+pub use changelog::{Changelog, Report};
 pub use compare::Compare;
 pub use quarantine::{Quarantine, Select};
 pub use site::{SiteFrom, Sources};
@@ -49,6 +51,8 @@ pub enum Command {
     /// Look at the mapping rules and check them
     #[command(subcommand)]
     Rules(Rules),
+    /// Tell what was added, changed, deprecated and deleted between two releases of the platform
+    Changelog(Changelog),
     /// Look at what could not be translated, try it again, or remove it
     #[command(subcommand)]
     Quarantine(Quarantine),

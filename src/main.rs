@@ -7,7 +7,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use cti_bridge::cli::{Cli, Command};
-use cti_bridge::commands::{Failure, compare, quarantine, rules, run, translate};
+use cti_bridge::commands::{Failure, changelog, compare, quarantine, rules, run, translate};
 use cti_bridge::exit_code::Exit;
 use cti_bridge::render;
 
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Run(command) => run::run(command),
         Command::Translate(command) => translate::translate(command),
         Command::Rules(command) => rules::rules(command),
+        Command::Changelog(command) => changelog::changelog(command),
         Command::Quarantine(command) => quarantine::quarantine(command),
         Command::Compare(command) => compare::compare(command),
     };

@@ -1,6 +1,7 @@
 //! The commands, one file each: read the world, ask the core, act, return how it went.
 
 pub mod approval;
+pub mod changelog;
 pub mod compare;
 pub mod daemon;
 pub mod mappings;

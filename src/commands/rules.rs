@@ -4,11 +4,14 @@ use std::fmt::Write as _;
 
 use serde_json::{Value as Json, json};
 
+use super::changelog::sentence;
 use super::{Failure, load, mappings};
 use crate::cli::{Output, Rules, RulesFrom};
 use crate::core::catalog::Mappings;
+use crate::core::changelog::Upgrade;
 use crate::core::diagnostic::did_you_mean;
 use crate::core::examples;
+use crate::core::history::{EventChange, History};
 use crate::core::rule::{
     FieldMapping, HeaderTemplate, Modern, Observed, ObservedAcl, Rule, Scalar, Values, fill,
 };
@@ -24,7 +27,8 @@ pub fn rules(command: &Rules) -> Result<Exit, Failure> {
     let (text, exit) = match command {
         Rules::Check { dir, output } => {
             let directories: Vec<_> = dir.iter().cloned().collect();
-            check(&mappings::load(dir.is_none(), &directories)?, *output)?
+            let (mappings, changelog) = mappings::load_with_changelog(dir.is_none(), &directories)?;
+            check(&mappings, changelog.changes().len(), *output)?
         }
         Rules::List { rules, output } => (list(&load(rules)?, *output), Exit::Done),
         Rules::Show { event, rules, output } => (show(event, rules, *output)?, Exit::Done),
@@ -33,7 +37,7 @@ pub fn rules(command: &Rules) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-fn check(mappings: &Mappings, output: Output) -> Result<(String, Exit), Failure> {
+fn check(mappings: &Mappings, changes: usize, output: Output) -> Result<(String, Exit), Failure> {
     let checked = examples::check(mappings);
     let failed: Vec<String> = checked
         .failed
@@ -51,17 +55,20 @@ fn check(mappings: &Mappings, output: Output) -> Result<(String, Exit), Failure>
             "rules-check",
             json!({
                 "files": files, "rules": rules, "events": events, "examples": checked.examples,
+                "changes": changes,
                 "without_example": missing.iter().map(|(_, name)| name).collect::<Vec<_>>(),
             }),
         ),
         Output::Text => {
-            let mut text = format!(
-                "{}, {}, {}, {}: all hold\n",
+            let mut counts = vec![
                 counted(files, "file"),
                 counted(rules, "rule"),
                 counted(events, "event"),
-                counted(checked.examples, "example")
-            );
+                counted(checked.examples, "example"),
+            ];
+            // Only where there is a changelog: most directories of rules have none.
+            counts.extend((changes > 0).then(|| counted(changes, "change")));
+            let mut text = format!("{}: all hold\n", counts.join(", "));
             for (file, name) in missing {
                 let _ = writeln!(text, "no example shows `{name}` ({})", file.path);
             }
@@ -105,7 +112,8 @@ fn modern_key(rule: &Rule, values: &[(&str, &str)]) -> String {
 }
 
 fn show(event: &str, from: &RulesFrom, output: Output) -> Result<String, Failure> {
-    let mappings = load(from)?;
+    let (mappings, changelog) = mappings::load_with_changelog(!from.no_builtin_mappings, &from.mappings)?;
+    let changes = History::new(&mappings, &changelog).changes(event, Upgrade::ALL);
     let rules: Vec<(&str, &Rule)> = mappings
         .files()
         .flat_map(|file| file.rules.iter().map(|rule| (file.path.as_str(), rule.as_ref())))
@@ -126,7 +134,7 @@ fn show(event: &str, from: &RulesFrom, output: Output) -> Result<String, Failure
         }
         Output::Text => {
             let text = |(path, rule): &(&str, &Rule)| {
-                let mut text = rule_text(event, path, rule);
+                let mut text = rule_text(event, path, rule, &changes);
                 if let Some(file) = mappings.replaced_in(event, rule) {
                     let _ = writeln!(text, "  {:<13} in {file}", "replaced");
                 }
@@ -154,7 +162,7 @@ fn concerns(rule: &Rule, name: &str) -> bool {
         || rule.observed.iter().any(|observed| observed.name.as_ref().is_some_and(modern_names))
 }
 
-fn rule_text(event: &str, path: &str, rule: &Rule) -> String {
+fn rule_text(event: &str, path: &str, rule: &Rule, changes: &[EventChange<'_>]) -> String {
     // For one of its events, the rule is shown with the values that make up the name.
     let listed = rule.listed_names();
     let values = listed.iter().find(|(name, _)| name == event).map_or(&[][..], |(_, values)| values);
@@ -207,6 +215,8 @@ fn rule_text(event: &str, path: &str, rule: &Rule) -> String {
     }
     lines.extend(rule.lost.iter().map(|lost| ("lost", lost.clone())));
     lines.extend(rule.observed.iter().map(|observed| ("on the wire", observed_text(observed, values))));
+    let meanwhile = changes.iter().filter(|told| rule.versions.contains(told.change.version));
+    lines.extend(meanwhile.map(|told| ("changelog", change_text(told))));
     lines.extend(rule.note.iter().map(|note| ("note", note.clone())));
     lines.push(("source", rule.source.clone()));
     lines.push(("rule", format!("{} in {path}", rule.event)));
@@ -215,6 +225,16 @@ fn rule_text(event: &str, path: &str, rule: &Rule) -> String {
         let _ = writeln!(text, "  {label:<13} {value}");
     }
     text
+}
+
+fn change_text(told: &EventChange<'_>) -> String {
+    let change = told.change;
+    let sentence = match sentence(told) {
+        sentence if sentence.is_empty() => sentence,
+        sentence => format!(": {sentence}"),
+    };
+    let (kind, basis) = (change.kind.as_str(), change.basis.as_str());
+    format!("{} {kind}, {basis}{sentence} [{}]", change.version, change.source)
 }
 
 fn acl_text(acl: Option<&Template>, values: &[(&str, &str)]) -> String {

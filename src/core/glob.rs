@@ -4,6 +4,12 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob(Vec<char>);
 
+/// Whether a text that names one or more events is a pattern and not a name.
+#[must_use]
+pub fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?'])
+}
+
 impl Glob {
     /// The pattern that is written so.
     #[must_use]

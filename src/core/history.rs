@@ -1,8 +1,15 @@
 //! The life of events: what the changelog and the rules, taken together, know of a name at every version.
 
+mod shape;
+
+pub use shape::{DataFrom, Shape};
+
+use std::collections::BTreeSet;
+
 use super::catalog::Mappings;
-use super::changelog::{Basis, Change, Changelog, Kind, Upgrade};
-use super::rule::{Modern, Rule, fill};
+use super::changelog::{Basis, Change, Changelog, Kind, Subject, Upgrade};
+use super::glob::Glob;
+use super::rule::{Modern, Observed, Rule, fill};
 use super::version::Version;
 
 /// The changelog read beside the rules.
@@ -12,7 +19,7 @@ pub struct History<'h> {
     changelog: &'h Changelog,
 }
 
-/// One change of an event, with what follows from what is known of it before.
+/// One change, with what follows from what is known of its subject before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventChange<'h> {
     /// The change.
@@ -103,8 +110,50 @@ impl<'h> History<'h> {
         self.mappings
     }
 
-    /// What happens to an event in an upgrade. The changes of exchanges and of the envelope are in
-    /// [`Changelog::wire_changes`].
+    /// Every name that an event is known by, in either era, sorted; those that cannot be listed as their rule is
+    /// written.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<String> {
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        for change in self.changelog.changes() {
+            if let Subject::Event(name) = &change.subject {
+                names.insert(name.clone());
+                names.extend(change.replaced_by.iter().cloned());
+            }
+        }
+        for rule in self.mappings.rules() {
+            names.extend(rule.listed_names().into_iter().map(|(name, _)| name));
+            names.extend(modern_names(rule));
+            names.extend(rule.rebuilt_from.iter().map(|from| from.name.clone()));
+            let observed = rule.observed.iter().filter_map(|observed| observed.name.as_ref()?.as_literal());
+            names.extend(observed.map(str::to_owned));
+            if rule.listed_names().is_empty() {
+                names.insert(rule.event.to_string());
+            }
+        }
+        names
+    }
+
+    /// The events that a name or a pattern stands for: a name of an event, that of a rule as it is written
+    /// (`call_{action}`), any name of a rule whose names cannot be listed, or a pattern with `*` and `?`.
+    #[must_use]
+    pub fn resolve(&self, written: &str) -> Vec<String> {
+        let known = self.names();
+        if known.contains(written) || self.mappings.rules().any(|rule| rule.names(written)) {
+            return vec![written.to_owned()];
+        }
+        let of_a_rule = self.mappings.rules().filter(|rule| rule.event.to_string() == written);
+        let listed: BTreeSet<String> =
+            of_a_rule.flat_map(|rule| rule.listed_names()).map(|(name, _)| name).collect();
+        let pattern = Glob::new(written);
+        match listed.is_empty() {
+            true => known.into_iter().filter(|name| pattern.matches(name)).collect(),
+            false => listed.into_iter().collect(),
+        }
+    }
+
+    /// What happens to an event in an upgrade. What happens to the exchange it is on and to the envelope is in
+    /// [`Self::wire_changes`].
     #[must_use]
     pub fn changes(&self, name: &str, upgrade: Upgrade) -> Vec<EventChange<'h>> {
         let told: Vec<&Change> = self.told_of(name).collect();
@@ -112,6 +161,46 @@ impl<'h> History<'h> {
         in_upgrade
             .map(|(index, change)| EventChange::of(change, told.get(..index).unwrap_or_default()))
             .collect()
+    }
+
+    /// A change with what follows from the changes before it.
+    #[must_use]
+    pub fn explained(&self, change: &'h Change) -> EventChange<'h> {
+        let before = self.changelog.changes().iter().take_while(|other| !std::ptr::eq(*other, change));
+        EventChange::of(change, &before.filter(|other| other.subject == change.subject).collect::<Vec<_>>())
+    }
+
+    /// The changes of exchanges and of the envelope that an event meets in an upgrade: those of the exchange that
+    /// it leaves or arrives on, and those of all messages while it is there.
+    #[must_use]
+    pub fn wire_changes(&self, name: &str, upgrade: Upgrade) -> Vec<&'h Change> {
+        let shapes = self.shapes(name);
+        // The latest shape before a version, and the one at it.
+        let before = |version: Version| {
+            shapes.iter().rfind(|shape| shape.versions.start().is_none_or(|start| start < version))
+        };
+        let at = |version: Version| shapes.iter().find(|shape| shape.versions.contains(version));
+        let meets = |change: &&Change| {
+            let before = before(change.version).filter(|shape| shape.published != Published::No);
+            let at = at(change.version).filter(|shape| shape.published != Published::No);
+            match &change.subject {
+                Subject::Event(_) => false,
+                _ if change.except.iter().any(|except| except == name) => false,
+                Subject::Exchange(exchange) => {
+                    before.is_some()
+                        && [before, at].into_iter().flatten().any(|shape| shape.exchange == Some(exchange))
+                }
+                Subject::Envelope(_) => before.is_some() && at.is_some(),
+            }
+        };
+        self.changelog.wire_changes(upgrade).filter(meets).collect()
+    }
+
+    /// The changes in an upgrade that name this event as what takes the place of another one.
+    #[must_use]
+    pub fn follows(&self, name: &str, upgrade: Upgrade) -> Vec<&'h Change> {
+        let changes = self.changelog.between(upgrade).filter(|change| change.subject.event().is_some());
+        changes.filter(|change| change.replaced_by.iter().any(|other| other == name)).collect()
     }
 
     /// All changes of an event.
@@ -131,11 +220,12 @@ impl<'h> History<'h> {
     #[must_use]
     pub fn at(&self, name: &str, version: Version) -> State<'h> {
         let rule = self.rule(name, version);
+        let told: Vec<&Change> = self.told_of(name).collect();
         let until_then: Vec<&Change> =
-            self.told_of(name).take_while(|change| change.version <= version).collect();
+            told.iter().take_while(|change| change.version <= version).copied().collect();
         State {
             documented: documented(&until_then),
-            published: self.published(name, version, rule),
+            published: published(name, version, rule, &told),
             successors: successors(name, &until_then, rule),
             lost: rule.map_or(&[], |rule| &rule.lost),
             reason: rule.and_then(|rule| match &rule.modern {
@@ -148,33 +238,78 @@ impl<'h> History<'h> {
 
     /// The rule for a legacy name at a version: the one of the last layer.
     fn rule(&self, name: &str, version: Version) -> Option<&'h Rule> {
-        let holds = |rule: &&Rule| rule.versions.contains(version) && rule.names(name);
+        let holds = |rule: &&Rule| rule.versions.contains(version) && gives(rule, name);
         self.mappings.rules().map(AsRef::as_ref).filter(holds).last()
     }
 
-    fn published(&self, name: &str, version: Version, rule: Option<&'h Rule>) -> Published<'h> {
-        let told: Vec<&Change> = self.told_of(name).collect();
-        let seen = |kind: Kind| told.iter().any(|c| c.kind == kind && c.basis == Basis::Observed);
-        let mut published = false;
-        for change in told.iter().filter(|change| change.version <= version) {
-            // What was seen outweighs what the documents say of the same turn in an event's life.
-            let outweighed = change.basis == Basis::Documented && seen(change.kind);
-            match change.kind {
-                _ if outweighed => {}
-                Kind::Added => published = true,
-                Kind::Deleted => published = false,
-                Kind::Changed | Kind::Deprecated => {}
+    /// The legacy events that the bridge makes of an event of this modern name at a version, besides one of the
+    /// same name.
+    #[must_use]
+    pub fn makes(&self, name: &str, version: Version) -> Vec<(String, How)> {
+        let mut made = Vec::new();
+        for rule in self.mappings.rules().filter(|rule| rule.versions.contains(version)) {
+            for (legacy, values) in rule.listed_names() {
+                let is_current =
+                    self.rule(&legacy, version).is_some_and(|current| std::ptr::eq(current, rule.as_ref()));
+                let is_renamed = modern_name(rule, &values).is_some_and(|modern| modern == name);
+                let is_rebuilt = rule.rebuilt_from.as_ref().is_some_and(|from| from.name == name);
+                if is_current && legacy != name && (is_renamed || is_rebuilt) {
+                    made.push((legacy, if is_renamed { How::Renamed } else { How::Rebuilt }));
+                }
             }
         }
-        let seen_as = rule.and_then(|rule| {
-            let observed = rule.observed.iter().filter(|observed| observed.versions.contains(version));
-            observed.filter_map(|observed| observed.name.as_ref()?.as_literal()).next_back()
-        });
-        match seen_as {
-            Some(other) if published && other != name => Published::As(other),
-            _ if published => Published::Yes,
-            _ => Published::No,
+        made
+    }
+}
+
+/// Whether the rule gives an event of this name, or is written like this.
+fn gives(rule: &Rule, name: &str) -> bool {
+    rule.names(name) || name.contains('{') && rule.event.to_string() == name
+}
+
+/// The values of a rule's parameters that make up this name; none where the rule is written like this.
+fn values_in<'r>(rule: &'r Rule, name: &'r str) -> Vec<(&'r str, &'r str)> {
+    let captured = rule.event.capture(name).filter(|_| rule.names(name)).unwrap_or_default();
+    captured.into_iter().map(|(placeholder, value)| (placeholder.name.as_str(), value)).collect()
+}
+
+/// The modern name of one of a rule's events.
+fn modern_name(rule: &Rule, values: &[(&str, &str)]) -> Option<String> {
+    match &rule.modern {
+        Modern::Face(face) => Some(fill(&face.name, values).to_string()),
+        Modern::None { .. } => None,
+    }
+}
+
+fn modern_names(rule: &Rule) -> impl Iterator<Item = String> {
+    rule.listed_names().into_iter().filter_map(|(_, values)| modern_name(rule, &values))
+}
+
+/// What was observed at a version beside a rule.
+fn observed_at(rule: &Rule, version: Version) -> impl DoubleEndedIterator<Item = &Observed> {
+    rule.observed.iter().filter(move |observed| observed.versions.contains(version))
+}
+
+fn published<'h>(name: &str, version: Version, rule: Option<&'h Rule>, told: &[&Change]) -> Published<'h> {
+    let seen = |kind: Kind| told.iter().any(|c| c.kind == kind && c.basis == Basis::Observed);
+    let mut published = false;
+    for change in told.iter().filter(|change| change.version <= version) {
+        // What was seen outweighs what the documents say of the same turn in an event's life.
+        let outweighed = change.basis == Basis::Documented && seen(change.kind);
+        match change.kind {
+            _ if outweighed => {}
+            Kind::Added => published = true,
+            Kind::Deleted => published = false,
+            Kind::Changed | Kind::Deprecated => {}
         }
+    }
+    let seen_as = rule.and_then(|rule| {
+        observed_at(rule, version).filter_map(|observed| observed.name.as_ref()?.as_literal()).next_back()
+    });
+    match seen_as {
+        Some(other) if published && other != name => Published::As(other),
+        _ if published => Published::Yes,
+        _ => Published::No,
     }
 }
 
@@ -191,19 +326,11 @@ fn documented(changes: &[&Change]) -> Documented {
 fn successors<'h>(name: &str, changes: &[&'h Change], rule: Option<&'h Rule>) -> Vec<Successor<'h>> {
     let mut successors: Vec<Successor<'h>> = Vec::new();
     if let Some(rule) = rule {
-        if let Modern::Face(face) = &rule.modern {
-            let listed = rule.listed_names();
-            let values =
-                listed.iter().find(|(listed, _)| listed == name).map_or(&[][..], |(_, values)| values);
-            let modern = fill(&face.name, values).to_string();
-            let is_one_event = !values.is_empty() || rule.parameters.is_empty();
-            if is_one_event && modern != name {
-                successors.push(Successor { name: modern, how: How::Renamed, change: None });
-            }
-        }
-        if let Some(from) = &rule.rebuilt_from {
-            successors.push(Successor { name: from.name.clone(), how: How::Rebuilt, change: None });
-        }
+        let renamed = modern_name(rule, &values_in(rule, name)).filter(|modern| modern != name);
+        let successor = |name, how| Successor { name, how, change: None };
+        successors.extend(renamed.map(|modern| successor(modern, How::Renamed)));
+        let rebuilt = rule.rebuilt_from.iter().map(|from| successor(from.name.clone(), How::Rebuilt));
+        successors.extend(rebuilt);
     }
     for change in changes {
         for other in &change.replaced_by {
@@ -233,7 +360,7 @@ impl<'h> EventChange<'h> {
             from.iter().filter(|field| !among.contains(field)).map(String::as_str).collect()
         };
         match (before, change.data.as_deref()) {
-            (Some(before), Some(after)) => {
+            (Some(before), Some(after)) if change.kind != Kind::Added => {
                 Self { change, fields_added: missing(after, before), fields_removed: missing(before, after) }
             }
             _ => Self { change, fields_added: Vec::new(), fields_removed: Vec::new() },

@@ -68,6 +68,12 @@ impl VersionRange {
     /// Every version there is.
     pub const ALL: Self = Self { start: None, end: None };
 
+    /// From a version, or from the beginning, until before another one, or without end.
+    #[must_use]
+    pub const fn between(start: Option<Version>, end: Option<Version>) -> Self {
+        Self { start, end }
+    }
+
     /// The first version of the range, if it has one.
     #[must_use]
     pub const fn start(&self) -> Option<Version> {

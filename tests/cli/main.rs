@@ -290,7 +290,7 @@ mod rules {
     fn the_built_in_rules_are_valid() {
         let ran = cti(["rules", "check"]).run();
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
-        assert!(ran.stdout.ends_with(" examples: all hold\n"), "{}", ran.stdout);
+        assert!(ran.stdout.ends_with(" changes: all hold\n"), "{}", ran.stdout);
         assert_eq!(ran.stdout.lines().count(), 1, "every event has an example");
     }
 
