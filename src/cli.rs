@@ -12,11 +12,13 @@ use crate::core::version::Version;
 
 mod changelog;
 mod compare;
+mod doctor;
 mod quarantine;
 mod site;
 
 pub use changelog::{Changelog, Report};
 pub use compare::Compare;
+pub use doctor::{Doctor, FailOn};
 pub use quarantine::{Quarantine, Select};
 pub use site::{SiteFrom, Sources};
 
@@ -53,6 +55,8 @@ pub enum Command {
     Rules(Rules),
     /// Tell what was added, changed, deprecated and deleted between two releases of the platform
     Changelog(Changelog),
+    /// Check whether the bridge can do its work here, before anything is changed
+    Doctor(Box<Doctor>),
     /// Look at what could not be translated, try it again, or remove it
     #[command(subcommand)]
     Quarantine(Quarantine),

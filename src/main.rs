@@ -7,7 +7,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use cti_bridge::cli::{Cli, Command};
-use cti_bridge::commands::{Failure, changelog, compare, quarantine, rules, run, translate};
+use cti_bridge::commands::{Failure, changelog, compare, doctor, quarantine, rules, run, translate};
 use cti_bridge::exit_code::Exit;
 use cti_bridge::render;
 
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Translate(command) => translate::translate(command),
         Command::Rules(command) => rules::rules(command),
         Command::Changelog(command) => changelog::changelog(command),
+        Command::Doctor(command) => doctor::doctor(command),
         Command::Quarantine(command) => quarantine::quarantine(command),
         Command::Compare(command) => compare::compare(command),
     };

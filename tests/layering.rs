@@ -95,6 +95,7 @@ const LAYERS: [Layer; 12] = [
         crates: &[
             "futures_util",
             "jiff",
+            "regex",
             "sd_notify",
             "secrecy",
             "serde",

@@ -3,13 +3,13 @@
 
 use std::collections::HashSet;
 
-use super::{Failure, mappings};
-use crate::config::{Config, Identity};
+use super::{Failure, mappings, settings};
+use crate::config::{Config, ConfigError, Identity};
 use crate::core::catalog::Catalog;
 use crate::core::diagnostic::did_you_mean;
 use crate::core::intake::Intake;
 use crate::core::message::DeliveryMode;
-use crate::core::settings::{Listen, Probes, Settings};
+use crate::core::settings::{BridgeId, Listen, OriginUuid, Probes, Settings};
 use crate::core::topology::Declare;
 use crate::core::translate::Translator;
 use crate::exit_code::Exit;
@@ -48,6 +48,22 @@ pub fn translator(config: &Config, identity: &Identity) -> Result<Translator, Fa
         probes: if config.probes { Probes::Answer } else { Probes::Ignore },
     };
     Ok(Translator::new(catalog, settings))
+}
+
+/// The translator for who only looks: nobody needs to know who the bridge is.
+///
+/// # Errors
+/// When the mapping files cannot be used.
+pub fn anybodys_translator(config: &Config) -> Result<Translator, Failure> {
+    let nobody = || {
+        Some(Identity {
+            origin_uuid: OriginUuid::parse("00000000-0000-0000-0000-000000000000")?,
+            bridge_id: BridgeId::parse("nobody")?,
+        })
+    };
+    let identity = config.identity.clone().or_else(nobody);
+    let identity = identity.ok_or_else(|| settings::cannot_use(ConfigError::NoOriginUuid))?;
+    translator(config, &identity)
 }
 
 /// The names and kinds of what it makes on its brokers.

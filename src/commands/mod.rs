@@ -4,6 +4,7 @@ pub mod approval;
 pub mod changelog;
 pub mod compare;
 pub mod daemon;
+pub mod doctor;
 pub mod mappings;
 pub mod quarantine;
 pub mod recordings;

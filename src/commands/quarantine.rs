@@ -9,10 +9,9 @@ use serde_json::{Value as Json, json};
 use super::{Failure, approval, daemon, runtime, settings};
 use crate::amqp::{Arrival, BrokerAddress, Item, Outlet, Shelf, ShelfError};
 use crate::cli::{Output, Quarantine, Select};
-use crate::config::{Config, ConfigError, Identity, Layer};
+use crate::config::{Config, Layer};
 use crate::core::message::{Direction, Publication};
 use crate::core::quarantined::{Quarantined, Retry, Selection};
-use crate::core::settings::{BridgeId, OriginUuid};
 use crate::core::translate::Translator;
 use crate::exit_code::Exit;
 use crate::render::{counted, document, printable, table};
@@ -32,7 +31,7 @@ pub fn quarantine(command: &Quarantine) -> Result<Exit, Failure> {
         }
         Quarantine::Show { select, limit, daemon, output } => {
             let config = settings::read(&daemon.broker, settings::layer(daemon))?;
-            let translator = anybodys_translator(&config)?;
+            let translator = daemon::anybodys_translator(&config)?;
             let found = runtime::block_on(|| look(&config, selection(select, now), *limit))?;
             if found.messages.is_empty() && !select.ids.is_empty() {
                 let message = "no such message in quarantine";
@@ -60,19 +59,6 @@ pub fn quarantine(command: &Quarantine) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
-}
-
-/// To only look at what would come of a message, nobody needs to know who the bridge is.
-fn anybodys_translator(config: &Config) -> Result<Translator, Failure> {
-    let nobody = || {
-        Some(Identity {
-            origin_uuid: OriginUuid::parse("00000000-0000-0000-0000-000000000000")?,
-            bridge_id: BridgeId::parse("nobody")?,
-        })
-    };
-    let identity = config.identity.clone().or_else(nobody);
-    let identity = identity.ok_or_else(|| settings::cannot_use(ConfigError::NoOriginUuid))?;
-    daemon::translator(config, &identity)
 }
 
 fn selection(select: &Select, now: Timestamp) -> Selection {

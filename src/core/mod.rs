@@ -5,6 +5,7 @@ pub mod changelog;
 pub mod changelog_file;
 pub mod compare;
 pub mod diagnostic;
+pub mod doctor;
 pub mod envelope;
 pub mod examples;
 pub mod finding;

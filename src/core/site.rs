@@ -193,6 +193,17 @@ pub enum Resource {
     Disk,
 }
 
+impl Resource {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+        }
+    }
+}
+
 /// What one account may do on this virtual host: patterns of the names of exchanges and queues.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -227,6 +238,20 @@ pub enum Aspect {
     Alarms,
     /// What accounts may do.
     Permissions,
+}
+
+impl Aspect {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Exchanges,
+        Self::Queues,
+        Self::Bindings,
+        Self::Consumers,
+        Self::Connections,
+        Self::Traffic,
+        Self::Alarms,
+        Self::Permissions,
+    ];
 }
 
 /// Something that a source cannot show, so that its absence means nothing.

@@ -92,7 +92,7 @@ impl Needs {
 }
 
 /// An exchange of the bus: all are durable, not auto-delete, not internal and without arguments.
-fn exchange_of(exchange: &topology::Exchange) -> Exchange {
+pub(in crate::core) fn exchange_of(exchange: &topology::Exchange) -> Exchange {
     Exchange {
         name: exchange.name.clone().into_owned(),
         kind: exchange.kind.as_str().to_owned(),
@@ -104,7 +104,8 @@ fn exchange_of(exchange: &topology::Exchange) -> Exchange {
     }
 }
 
-fn queue_of(queue: &topology::Queue) -> Queue {
+/// A queue of our own.
+pub(in crate::core) fn queue_of(queue: &topology::Queue) -> Queue {
     Queue {
         name: queue.name.clone(),
         durable: Some(true),
