@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::BrokerFrom;
+use crate::core::site::rabbitmqctl::COMMANDS;
 
 /// What to look at, for commands that ask for no broker otherwise.
 #[derive(Debug, Args, Default, Clone)]
@@ -30,7 +31,7 @@ pub struct Sources {
     pub vhost: Option<String>,
     /// A list as `rabbitmqctl list_… --formatter json` writes it, recognised by its columns; `-` for standard
     /// input; may be repeated
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", long_help = lists_help())]
     pub rabbitmqctl: Vec<PathBuf>,
     /// Definitions as `rabbitmqctl export_definitions` or the management interface writes them; may be repeated
     #[arg(long, value_name = "FILE")]
@@ -41,6 +42,18 @@ pub struct Sources {
     /// Save what is seen to this file, for `--site`
     #[arg(long, value_name = "FILE")]
     pub save_site: Option<PathBuf>,
+}
+
+/// The commands to run on the broker, word by word.
+fn lists_help() -> String {
+    let mut help = "Lists as `rabbitmqctl list_… --formatter json` writes them, one or many in a file, recognised by their \
+                    columns; `-` for standard input; may be repeated. What to ask for on the broker, as root (other \
+                    columns, or fewer lists, leave gaps that are told):"
+        .to_owned();
+    for command in COMMANDS {
+        help.push_str(&format!("\n  rabbitmqctl {command} --formatter json"));
+    }
+    help
 }
 
 impl Sources {

@@ -111,3 +111,13 @@ fn a_password_in_the_address_of_the_api_is_refused() {
         ran.stderr
     );
 }
+
+#[test]
+fn the_help_has_the_commands_to_run_on_the_broker() {
+    let help = cti(["doctor", "--help"]).run().stdout;
+    let words: Vec<&str> = help.split_whitespace().collect();
+    let help = words.join(" ");
+    for command in cti_bridge::core::site::rabbitmqctl::COMMANDS {
+        assert!(help.contains(&format!("rabbitmqctl {command} --formatter json")), "{command}: {help}");
+    }
+}
