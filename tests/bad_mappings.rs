@@ -1,4 +1,4 @@
-//! Every mistake that can be made in a mapping file has a file here, and the message for it beside it.
+//! Every mistake that can be made in a mapping file or a changelog has a file here, and the message for it beside it.
 //!
 //! `UPDATE_EXPECTED=1 cargo test --test bad_mappings` writes the messages anew; review them like code.
 
@@ -13,10 +13,22 @@ use std::path::{Path, PathBuf};
 
 use harness::{Directory, Ran, cti};
 
+/// Files of rules, and files that are read as `changelog.yaml`.
+const DIRECTORIES: [&str; 2] = ["tests/bad_mappings", CHANGELOGS];
+const CHANGELOGS: &str = "tests/bad_changelogs";
+
+fn files() -> impl Iterator<Item = PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let entries = DIRECTORIES.iter().flat_map(move |name| fs::read_dir(root.join(name)).unwrap());
+    entries.map(|entry| entry.unwrap().path())
+}
+
+fn is_changelog(case: &Path) -> bool {
+    case.starts_with(Path::new(env!("CARGO_MANIFEST_DIR")).join(CHANGELOGS))
+}
+
 fn cases() -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bad_mappings");
-    let mut cases: Vec<PathBuf> =
-        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut cases: Vec<PathBuf> = files().collect();
     cases.retain(|path| path.is_dir() || path.extension().is_some_and(|extension| extension == "yaml"));
     cases.sort();
     cases
@@ -28,8 +40,12 @@ fn check(case: &Path) -> Ran {
         true => fs::read_dir(case).unwrap().map(|entry| entry.unwrap().path()).collect(),
         false => vec![case.to_owned()],
     };
-    let directory = files.iter().fold(Directory::new(&format!("bad_mappings/{name}")), |directory, file| {
-        let file_name = file.file_name().unwrap().to_str().unwrap();
+    let scratch = if is_changelog(case) { "bad_changelogs" } else { "bad_mappings" };
+    let directory = files.iter().fold(Directory::new(&format!("{scratch}/{name}")), |directory, file| {
+        let file_name = match is_changelog(case) {
+            true => "changelog.yaml",
+            false => file.file_name().unwrap().to_str().unwrap(),
+        };
         directory.file(&format!("mappings/{file_name}"), fs::read(file).unwrap())
     });
     cti(["rules", "check", "mappings"]).within(&directory).run()
@@ -39,7 +55,9 @@ fn check(case: &Path) -> Ran {
 fn every_mistake_is_told_as_its_file_says() {
     let update = std::env::var_os("UPDATE_EXPECTED").is_some();
     let cases = cases();
-    assert!(cases.len() > 80, "only {} files of mistakes", cases.len());
+    let changelogs = cases.iter().filter(|case| is_changelog(case)).count();
+    let counts = (cases.len() - changelogs, changelogs);
+    assert!(counts.0 > 80 && counts.1 > 30, "only {counts:?} files of mistakes");
     let mut wrong = Vec::new();
     for case in cases {
         let Ran { code, stdout, stderr } = check(&case);
@@ -56,9 +74,7 @@ fn every_mistake_is_told_as_its_file_says() {
 
 #[test]
 fn every_expected_message_belongs_to_a_mistake() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bad_mappings");
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
+    for path in files() {
         if path.extension().is_some_and(|extension| extension == "stderr") {
             let case = path.with_extension("yaml");
             assert!(case.exists() || path.with_extension("").is_dir(), "{} is left over", path.display());

@@ -46,16 +46,21 @@ fn release(node: &Node, newest: &mut Option<Version>, changes: &mut Vec<Change>,
         .and_then(|node| {
             let version = version(node, problems)?;
             if let Some(before) = newest.filter(|before| *before >= version) {
-                let help = match before == version {
-                    true => "put all changes of a release in one place",
-                    false => "order the releases from the oldest to the newest",
+                let (message, help) = match before == version {
+                    true => {
+                        (format!("{version} is there twice"), "put all changes of a release in one place")
+                    }
+                    false => (
+                        format!("{version} comes after {before}"),
+                        "order the releases from the oldest to the newest",
+                    ),
                 };
-                problems.add(node, format!("{version} comes after {before}"), help.to_owned());
+                problems.add(node, message, help.to_owned());
             }
             *newest = Some(version.max(newest.unwrap_or(version)));
             Some(version)
         });
-    if entries.entries.iter().all(|(key, _)| *key == "version") {
+    if entries.entries.iter().all(|(key, _)| *key == "version") && all_are_known(node, &entries) {
         let help = "list its changes under `documented` or `observed`, or leave it out".to_owned();
         problems.add(node, "a release without changes", help);
     }
@@ -74,7 +79,7 @@ fn release(node: &Node, newest: &mut Option<Version>, changes: &mut Vec<Change>,
 fn version(node: &Node, problems: &mut Problems) -> Option<Version> {
     match &node.value {
         Value::Float(_) | Value::Integer(_) => {
-            let help = "quote it: `\"16.08\"`; 17.10 would become 17.1".to_owned();
+            let help = "quote it, such as `\"19.05\"`; 17.10 would become 17.1".to_owned();
             problems.add(node, "this version is read as a number", help);
             None
         }
@@ -108,9 +113,11 @@ fn change(
     };
     let mut given = Kind::ALL.into_iter().filter_map(|kind| Some((kind, entries.get(kind.as_str())?)));
     let Some((kind, subject_node)) = given.next() else {
-        let help =
-            format!("say what became of what: {}", kinds.map(|kind| format!("`{kind}: …`")).join(", "));
-        problems.add(node, "neither added, changed, deprecated nor deleted", help);
+        if all_are_known(node, &entries) {
+            let words = kinds.map(|kind| format!("`{kind}: …`")).join(", ");
+            let help = format!("say what became of what: {words}");
+            problems.add(node, "neither added, changed, deprecated nor deleted", help);
+        }
         return;
     };
     if let Some((other, _)) = given.next() {
@@ -159,16 +166,27 @@ fn change(
     }
 }
 
+/// Whether no key is wrong: then what is missing is missing, and not misspelt.
+fn all_are_known(node: &Node, entries: &Entries<'_>) -> bool {
+    matches!(&node.value, Value::Mapping(pairs) if pairs.len() == entries.entries.len())
+}
+
 /// The name of an event, a list of them, an exchange or a part of the envelope.
 fn subjects<'n>(node: &'n Node, problems: &mut Problems) -> Vec<(Subject, &'n Node)> {
     if !matches!(node.value, Value::Mapping(_)) {
         return names(node, problems).into_iter().map(|(name, node)| (Subject::Event(name), node)).collect();
     }
     let what = "an event, a list of events, `{exchange: NAME}` or `{envelope: PART}`";
+    if matches!(&node.value, Value::Mapping(pairs) if pairs.iter().all(|(_, value)| value.value == Value::Null))
+    {
+        // The name of an open event without its quotes.
+        problems.expected_text(node, what);
+        return Vec::new();
+    }
     let Some(entries) = Entries::of(node, what, &SUBJECTS, problems) else { return Vec::new() };
     if entries.entries.len() != 1 {
         // An unknown key has been noted already.
-        if !matches!(&node.value, Value::Mapping(pairs) if pairs.len() == 1) {
+        if all_are_known(node, &entries) {
             problems.expected(node, what);
         }
         return Vec::new();
@@ -198,7 +216,7 @@ fn names<'n>(node: &'n Node, problems: &mut Problems) -> Vec<(String, &'n Node)>
         _ => std::slice::from_ref(node),
     };
     if items.is_empty() {
-        problems.add(node, "an empty list", "leave the key out".to_owned());
+        problems.add(node, "an empty list", "name at least one, or leave it out".to_owned());
     }
     let mut names: Vec<(String, &Node)> = Vec::with_capacity(items.len());
     for item in items {

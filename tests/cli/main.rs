@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod changelog;
 mod compare;
 mod doctor;
 mod harness;

@@ -56,6 +56,8 @@ fn of_event(asked: &Asked<'_>, life: &Life<'_>) -> String {
     rows.extend(
         life.follows.iter().map(|change| row(change, format!("{}, which it follows", change.subject))),
     );
+    // Versions have two digits on both sides, so their texts sort as they do.
+    rows.sort_by(|a, b| a[1].cmp(&b[1]));
     match rows.is_empty() {
         true => section("What happened to it", format!("  {}\n", nothing(asked))),
         false => section("What happened to it", table(&rows)),
