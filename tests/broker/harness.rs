@@ -32,7 +32,7 @@ pub const STRANGER: &str = "stranger";
 pub const NARROW: &str = "narrow";
 pub const PASSWORD: &str = "hunter2";
 
-const VHOSTS: usize = 64;
+const VHOSTS: usize = 96;
 
 /// Held for reading while a test uses the node, and for writing while one stops it.
 static NODE: RwLock<()> = RwLock::const_new(());
@@ -153,6 +153,16 @@ impl Drop for World {
 
 fn url(vhost: &str) -> String {
     format!("amqp://guest:guest@127.0.0.1:{}/{vhost}", broker("BROKER_PORT"))
+}
+
+/// Where the management API is, with user and password.
+pub fn management_url() -> String {
+    env::var("CTI_BRIDGE_MANAGEMENT_URL").unwrap_or_else(|_| {
+        panic!(
+            "needs the management plugin: scripts/with-broker --plugins rabbitmq_management cargo test --test broker \
+             -- --include-ignored"
+        )
+    })
 }
 
 fn broker(variable: &str) -> String {

@@ -1,4 +1,5 @@
-//! The bridge as users run it, beside a real RabbitMQ: `scripts/with-broker cargo test --test broker -- --include-ignored`.
+//! The bridge as users run it, beside a real RabbitMQ: `scripts/with-broker --plugins rabbitmq_management cargo test
+//! --test broker -- --include-ignored`.
 //!
 //! Every test has a vhost of its own. Nothing sleeps for luck: all waiting is for a condition, with an upper limit.
 
@@ -16,6 +17,7 @@ mod order;
 mod quarantine;
 mod reporting;
 mod restart;
+mod site;
 mod start;
 mod stopping;
 mod unreadable;
