@@ -14,12 +14,16 @@ mod changelog;
 mod compare;
 mod doctor;
 mod quarantine;
+mod record;
+mod replay;
 mod site;
 
 pub use changelog::{Changelog, Report};
 pub use compare::Compare;
 pub use doctor::{Doctor, FailOn};
 pub use quarantine::{Quarantine, Select};
+pub use record::{ListenTo, Record, Tap};
+pub use replay::Replay;
 pub use site::{SiteFrom, Sources};
 
 /// Compatibility bridge for the XiVO/Wazo message bus: scripts written for the exchange `xivo-cti` keep
@@ -60,8 +64,14 @@ pub enum Command {
     /// Look at what could not be translated, try it again, or remove it
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// Record what an exchange is given, as JSON lines
+    Record(Box<Record>),
+    /// Publish a recording again
+    Replay(Box<Replay>),
     /// Hold two recordings against each other: what is missing, extra, changed, reordered
     Compare(Compare),
+    /// Watch events go by
+    Tap(Box<Tap>),
 }
 
 /// Where the rules come from.

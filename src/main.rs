@@ -7,7 +7,9 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use cti_bridge::cli::{Cli, Command};
-use cti_bridge::commands::{Failure, changelog, compare, doctor, quarantine, rules, run, translate};
+use cti_bridge::commands::{
+    Failure, changelog, compare, doctor, quarantine, record, replay, rules, run, tap, translate,
+};
 use cti_bridge::exit_code::Exit;
 use cti_bridge::render;
 
@@ -31,7 +33,10 @@ fn main() -> ExitCode {
         Command::Changelog(command) => changelog::changelog(command),
         Command::Doctor(command) => doctor::doctor(command),
         Command::Quarantine(command) => quarantine::quarantine(command),
+        Command::Record(command) => record::record(command),
+        Command::Replay(command) => replay::replay(command),
         Command::Compare(command) => compare::compare(command),
+        Command::Tap(command) => tap::tap(command),
     };
     match result {
         Ok(exit) => exit.into(),

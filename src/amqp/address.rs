@@ -10,7 +10,7 @@ use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserIn
 use secrecy::{ExposeSecret, SecretString};
 
 /// Seconds between heartbeats. A silent connection is given up after twice this time.
-const HEARTBEAT: u16 = 10;
+pub(super) const HEARTBEAT: u16 = 10;
 
 /// What RabbitMQ, and every client library, takes for the name and the password that nobody gave.
 const GUEST: &str = "guest";

@@ -5,15 +5,21 @@ pub mod changelog;
 pub mod compare;
 pub mod daemon;
 pub mod doctor;
+pub mod listening;
 pub mod mappings;
+pub mod progress;
 pub mod quarantine;
+pub mod record;
 pub mod recordings;
+pub mod replay;
 pub mod rules;
 pub mod run;
 pub mod runtime;
 pub mod settings;
 pub mod site;
 pub mod sources;
+pub mod stop;
+pub mod tap;
 pub mod translate;
 
 use std::fmt;
@@ -46,6 +52,14 @@ impl Failure {
             text.push_str(&format!("\n{count} mistakes\n"));
         }
         Self { exit, text }
+    }
+
+    /// The same where something was done before: what, and another exit code.
+    #[must_use]
+    pub fn partly(mut self, done: impl fmt::Display) -> Self {
+        self.exit = Exit::PartlyDone;
+        self.text.push_str(&format!("  = done: {done}\n"));
+        self
     }
 
     /// The same with a line on what to do.

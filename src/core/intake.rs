@@ -26,6 +26,22 @@ const LEGACY_EXCHANGES: [(&str, ExchangeKind); 3] = [
     ("xivo-status-updates", ExchangeKind::Direct),
 ];
 
+/// The type of an exchange of the legacy bus; nothing for any other exchange.
+#[must_use]
+pub fn legacy_exchange(name: &str) -> Option<ExchangeKind> {
+    LEGACY_EXCHANGES.iter().find(|(legacy, _)| *legacy == name).map(|(_, kind)| *kind)
+}
+
+/// The type of an exchange that the bus has had in any era; nothing for any other exchange.
+#[must_use]
+pub fn known_exchange(name: &str) -> Option<ExchangeKind> {
+    match name {
+        "xivo" => Some(ExchangeKind::Topic),
+        "wazo-headers" => Some(ExchangeKind::Headers),
+        name => legacy_exchange(name),
+    }
+}
+
 /// The names and kinds of what the bridge makes for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intake {

@@ -15,6 +15,7 @@ mod hostile;
 mod load;
 mod order;
 mod quarantine;
+mod record;
 mod reporting;
 mod restart;
 mod site;
