@@ -17,6 +17,7 @@ mod quarantine;
 mod record;
 mod replay;
 mod site;
+mod verify;
 
 pub use changelog::{Changelog, Report};
 pub use compare::Compare;
@@ -25,6 +26,7 @@ pub use quarantine::{Quarantine, Select};
 pub use record::{ListenTo, Record, Tap};
 pub use replay::Replay;
 pub use site::{SiteFrom, Sources};
+pub use verify::Verify;
 
 /// Compatibility bridge for the XiVO/Wazo message bus: scripts written for the exchange `xivo-cti` keep
 /// working on a platform that publishes on `xivo`.
@@ -61,6 +63,8 @@ pub enum Command {
     Changelog(Changelog),
     /// Check whether the bridge can do its work here, before anything is changed
     Doctor(Box<Doctor>),
+    /// Prove that a running bridge does what its rules say
+    Verify(Box<Verify>),
     /// Look at what could not be translated, try it again, or remove it
     #[command(subcommand)]
     Quarantine(Quarantine),

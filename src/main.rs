@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 
 use cti_bridge::cli::{Cli, Command};
 use cti_bridge::commands::{
-    Failure, changelog, compare, doctor, quarantine, record, replay, rules, run, tap, translate,
+    Failure, changelog, compare, doctor, quarantine, record, replay, rules, run, tap, translate, verify,
 };
 use cti_bridge::exit_code::Exit;
 use cti_bridge::render;
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Rules(command) => rules::rules(command),
         Command::Changelog(command) => changelog::changelog(command),
         Command::Doctor(command) => doctor::doctor(command),
+        Command::Verify(command) => verify::verify(command),
         Command::Quarantine(command) => quarantine::quarantine(command),
         Command::Record(command) => record::record(command),
         Command::Replay(command) => replay::replay(command),

@@ -1,5 +1,7 @@
 //! What commands have to say, as text or JSON: diagnostics with the line of source and a caret, tables, documents.
 
+pub mod junit;
+
 use std::fmt::Write as _;
 
 use serde_json::{Value as Json, json};

@@ -184,7 +184,7 @@ pub(super) async fn look<'t>(
     Ok(lengths)
 }
 
-async fn declare_exchange(channel: &Channel, exchange: &Exchange) -> Result<(), SetUpError> {
+pub(super) async fn declare_exchange(channel: &Channel, exchange: &Exchange) -> Result<(), SetUpError> {
     let kind = match exchange.kind {
         ExchangeKind::Direct => lapin::ExchangeKind::Direct,
         ExchangeKind::Topic => lapin::ExchangeKind::Topic,

@@ -221,7 +221,7 @@ impl Link {
         let consuming = consume.create_channel().await?;
         // 0 would mean without bounds.
         consuming.basic_qos(opening.prefetch_count.max(1), BasicQosOptions::default()).await?;
-        let tag = short(&format!("cti-bridge.{}", direction.code()))?;
+        let tag = short(&direction.consumer_tag())?;
         let queue = short(&side.intake_queue)?;
         let consumer = consuming
             .basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default())

@@ -21,6 +21,7 @@ pub mod sources;
 pub mod stop;
 pub mod tap;
 pub mod translate;
+pub mod verify;
 
 use std::fmt;
 

@@ -16,7 +16,8 @@ use crate::exit_code::Exit;
 use crate::management::{self, ManagementAddress, ManagementError};
 use crate::render;
 
-const URL_VARIABLE: &str = "CTI_BRIDGE_MANAGEMENT_URL";
+/// The environment variable with the address of the management API.
+pub const URL_VARIABLE: &str = "CTI_BRIDGE_MANAGEMENT_URL";
 
 /// What the sources show, as one site. Without a file, a broker is asked.
 ///

@@ -241,7 +241,7 @@ fn same(what: &str, made: &Json, expected: &Json) -> Result<(), String> {
 }
 
 /// The first place at which two values differ, and what each has there.
-fn difference<'j>(
+pub(super) fn difference<'j>(
     made: &'j Json,
     expected: &'j Json,
 ) -> Option<(String, Option<&'j Json>, Option<&'j Json>)> {

@@ -42,6 +42,12 @@ impl Direction {
         }
     }
 
+    /// The tag with which the bridge consumes.
+    #[must_use]
+    pub fn consumer_tag(self) -> String {
+        format!("cti-bridge.{}", self.code())
+    }
+
     /// The direction of this code.
     #[must_use]
     pub fn parse(code: &str) -> Option<Self> {

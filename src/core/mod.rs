@@ -30,5 +30,6 @@ pub mod step;
 pub mod template;
 pub mod topology;
 pub mod translate;
+pub mod verify;
 pub mod version;
 pub mod yaml;

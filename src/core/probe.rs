@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::envelope::push_ascii;
-use super::message::{DeliveryMode, HeaderValue, Properties, Publication, Refusal};
+use super::message::{DeliveryMode, HeaderValue, Outcome, Properties, Publication, Refusal};
 
 /// The name of probes and of their answers.
 pub const PROBE_EVENT: &str = "cti-bridge-probe";
@@ -159,6 +159,21 @@ impl Data<'_> {
         push_ascii(&mut body, &data);
         body.push(b'}');
         Ok(body)
+    }
+}
+
+impl From<&Outcome<'_>> for Answered {
+    fn from(outcome: &Outcome<'_>) -> Self {
+        let (publications, refusal) = match outcome {
+            Outcome::Publish(publications) => (publications.as_slice(), None),
+            Outcome::Partly(publications, refusal) => (publications.as_slice(), Some(refusal)),
+            Outcome::Refused(refusal) => (&[][..], Some(refusal)),
+            Outcome::Dropped | Outcome::Echo | Outcome::Answer(_) => (&[][..], None),
+        };
+        Self {
+            publications: publications.iter().map(Published::from).collect(),
+            refusal: refusal.map(Refused::from),
+        }
     }
 }
 

@@ -22,3 +22,4 @@ mod site;
 mod start;
 mod stopping;
 mod unreadable;
+mod verify;

@@ -10,7 +10,7 @@ use super::{Translator, refused};
 use crate::core::envelope::Envelope;
 use crate::core::message::{HeaderValue, MARK_HEADER, Outcome, Properties, Publication, Reason, Received};
 use crate::core::probe::{
-    Answer, Answered, Data, MAX_PROBE_BYTES, PROBE_EVENT, PROBE_HEADER, Probe, Published, Refused, address,
+    Answer, Answered, Data, MAX_PROBE_BYTES, PROBE_EVENT, PROBE_HEADER, Probe, address,
 };
 use crate::core::rule::DEFAULT_LEGACY_EXCHANGE;
 use crate::core::settings::Probes;
@@ -45,16 +45,13 @@ impl Translator {
                 Towards::Modern => self.to_modern(&inner),
             }
         });
-        let (publications, refusal) = match outcome {
-            Some(Outcome::Publish(publications)) => (publications, None),
-            Some(Outcome::Partly(publications, refusal)) => (publications, Some(refusal)),
-            Some(Outcome::Refused(refusal)) => (Vec::new(), Some(refusal)),
-            Some(Outcome::Dropped | Outcome::Echo | Outcome::Answer(_)) | None => (Vec::new(), None),
+        let publications = match &outcome {
+            Some(Outcome::Publish(publications) | Outcome::Partly(publications, _)) => {
+                publications.as_slice()
+            }
+            _ => &[],
         };
-        let result = probe.event.map(|_| Answered {
-            publications: publications.iter().map(Published::from).collect(),
-            refusal: refusal.as_ref().map(Refused::from),
-        });
+        let result = outcome.as_ref().map(Answered::from);
         let routing_key = address(&probe.run);
         let run = probe.run.as_str().to_owned();
         let answer = Answer {
