@@ -95,7 +95,7 @@ mod tests {
         let text = report("verify", &[suite]).unwrap();
         assert!(text.contains(r#"tests="3" skipped="1" errors="0" failures="1""#), "{text}");
         assert!(
-            text.contains(r#"<testcase name="call_created" classname="to_legacy" time="0.002">"#),
+            text.contains(r#"<testcase name="call_created" classname="to_legacy" time="0.002"/>"#),
             "{text}"
         );
         assert!(text.contains(r#"<failure message="1 &lt; 2 &amp; " type="lost"/>"#), "{text}");
