@@ -10,6 +10,7 @@ use crate::core::settings::{BridgeId, OriginUuid, UnknownEvents};
 use crate::core::topology::QueueKind;
 use crate::core::version::Version;
 
+mod audit;
 mod changelog;
 mod compare;
 mod doctor;
@@ -19,6 +20,7 @@ mod replay;
 mod site;
 mod verify;
 
+pub use audit::{Audit, AuditFailOn, AuditReport, Explain};
 pub use changelog::{Changelog, Report};
 pub use compare::Compare;
 pub use doctor::{Doctor, FailOn};
@@ -76,6 +78,10 @@ pub enum Command {
     Compare(Compare),
     /// Watch events go by
     Tap(Box<Tap>),
+    /// Tell what will become of every client of a site in an upgrade
+    Audit(Box<Audit>),
+    /// Explain a finding of the audit
+    Explain(Explain),
 }
 
 /// Where the rules come from.

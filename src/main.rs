@@ -8,7 +8,8 @@ use clap::error::ErrorKind;
 
 use cti_bridge::cli::{Cli, Command};
 use cti_bridge::commands::{
-    Failure, changelog, compare, doctor, quarantine, record, replay, rules, run, tap, translate, verify,
+    Failure, audit, changelog, compare, doctor, explain, quarantine, record, replay, rules, run, tap,
+    translate, verify,
 };
 use cti_bridge::exit_code::Exit;
 use cti_bridge::render;
@@ -38,6 +39,8 @@ fn main() -> ExitCode {
         Command::Replay(command) => replay::replay(command),
         Command::Compare(command) => compare::compare(command),
         Command::Tap(command) => tap::tap(command),
+        Command::Audit(command) => audit::audit(command),
+        Command::Explain(command) => explain::explain(command),
     };
     match result {
         Ok(exit) => exit.into(),

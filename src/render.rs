@@ -1,5 +1,6 @@
 //! What commands have to say, as text or JSON: diagnostics with the line of source and a caret, tables, documents.
 
+pub mod audit;
 pub mod junit;
 
 use std::fmt::Write as _;

@@ -82,7 +82,13 @@ const LAYERS: [Layer; 13] = [
         not_std: &["env", "fs", "io", "net", "os", "process", "thread"],
         may_print: false,
     },
-    Layer { part: "render", modules: &["core"], crates: &["serde_json"], not_std: NO_IO, may_print: false },
+    Layer {
+        part: "render",
+        modules: &["core", "render"],
+        crates: &["serde_json"],
+        not_std: NO_IO,
+        may_print: false,
+    },
     Layer {
         part: "config",
         modules: &["core", "amqp::BrokerAddress", "amqp::AddressError", "amqp::node", "config"],

@@ -1,10 +1,12 @@
 //! The commands, one file each: read the world, ask the core, act, return how it went.
 
 pub mod approval;
+pub mod audit;
 pub mod changelog;
 pub mod compare;
 pub mod daemon;
 pub mod doctor;
+pub mod explain;
 pub mod listening;
 pub mod mappings;
 pub mod progress;

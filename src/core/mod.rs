@@ -1,5 +1,7 @@
 //! The core: plain values in, plain values out. No I/O, no async, no clock, no logging.
 
+pub mod accepted;
+pub mod audit;
 pub mod catalog;
 pub mod changelog;
 pub mod changelog_file;

@@ -22,6 +22,8 @@ pub struct Case {
     pub outcome: Outcome,
     /// How long it took, in microseconds.
     pub micros: Option<u64>,
+    /// What else there is to say; empty where there is nothing.
+    pub text: String,
 }
 
 /// What a check came to.
@@ -60,6 +62,9 @@ fn test_case(suite: &str, case: &Case) -> TestCase {
         Outcome::Failed { kind, message } => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             status.set_type(&**kind).set_message(&**message);
+            if !case.text.is_empty() {
+                status.set_description(&*case.text);
+            }
             status
         }
         Outcome::Skipped(why) => {
@@ -69,6 +74,9 @@ fn test_case(suite: &str, case: &Case) -> TestCase {
         }
     };
     let mut own = TestCase::new(&*case.name, status);
+    if case.outcome == Outcome::Passed && !case.text.is_empty() {
+        own.set_system_out(&*case.text);
+    }
     own.set_classname(case.place.as_deref().unwrap_or(suite));
     if let Some(micros) = case.micros {
         own.set_time(std::time::Duration::from_micros(micros));
@@ -82,7 +90,13 @@ mod tests {
 
     #[test]
     fn a_report_has_what_a_build_server_shows() {
-        let case = |name: &str, outcome, micros| Case { name: name.into(), place: None, outcome, micros };
+        let case = |name: &str, outcome, micros| Case {
+            name: name.into(),
+            place: None,
+            outcome,
+            micros,
+            text: String::new(),
+        };
         let failed = Outcome::Failed { kind: "lost".into(), message: "1 < 2 & \u{1b}[31m".into() };
         let suite = Suite {
             name: "to_legacy".into(),
@@ -100,5 +114,21 @@ mod tests {
         );
         assert!(text.contains(r#"<failure message="1 &lt; 2 &amp; " type="lost"/>"#), "{text}");
         assert!(text.contains(r#"<skipped message="why"/>"#), "{text}");
+    }
+
+    #[test]
+    fn what_else_there_is_to_say_is_there() {
+        let case = |outcome| Case {
+            name: "n".into(),
+            place: None,
+            outcome,
+            micros: None,
+            text: "why: so\ndo: that".into(),
+        };
+        let failed = Outcome::Failed { kind: "k".into(), message: "m".into() };
+        let suite = Suite { name: "s".into(), cases: vec![case(Outcome::Passed), case(failed)] };
+        let text = report("r", &[suite]).unwrap();
+        assert!(text.contains("<system-out>why: so\ndo: that</system-out>"), "{text}");
+        assert!(text.contains("<failure message=\"m\" type=\"k\">why: so\ndo: that</failure>"), "{text}");
     }
 }

@@ -180,6 +180,7 @@ impl Report {
                 Verdict::Unproven(why) => Outcome::Skipped(why.clone()),
             },
             micros: check.latency,
+            text: String::new(),
         };
         let suites: Vec<Suite> = Area::ALL
             .into_iter()
