@@ -43,8 +43,15 @@ pub fn libraries(scan: &Scan<'_>) -> Vec<Loaded> {
             add(library, import.node.start_byte());
         }
     }
+    // Its classes are the extension's where they are not those of php-amqplib, which has an `AMQPConnection` too.
+    if let (Language::Php, Some(byte)) = (scan.language(), scan.call_of(&EXTENSION_CLASSES)) {
+        add(Library::ExtAmqp, byte);
+    }
     found
 }
+
+/// Classes that the PHP extension alone has.
+const EXTENSION_CLASSES: [&str; 2] = ["AMQPExchange", "AMQPQueue"];
 
 /// The library that a module belongs to.
 #[must_use]

@@ -2,19 +2,27 @@
 //!
 //! [`source`] parses with the grammars of tree-sitter, which go on where a text is wrong; [`names`] notes what every
 //! name is given; [`values`] follows expressions to constants. What a call means is known by one file for each
-//! library: [`channel`] (pika, py-amqp, php-amqplib, which have the same methods) and [`kombu`]. [`events`] finds which events and fields a program reads.
+//! library: [`channel`] (pika, py-amqp, php-amqplib, which have the same methods), [`kombu`], [`amqplib`],
+//! [`node_amqp`], [`ext_amqp`]. [`events`] finds which events and fields a program reads.
 
+pub mod amqplib;
 pub mod channel;
 pub mod events;
 pub mod expression;
+pub mod ext_amqp;
+pub mod javascript;
 pub mod kombu;
 pub mod loaded;
 pub mod names;
+pub mod node_amqp;
+pub mod php;
 pub mod python;
 pub mod source;
 #[cfg(test)]
 mod tests;
 pub mod values;
+
+use std::collections::BTreeSet;
 
 use tree_sitter::{Node, Tree};
 
@@ -57,15 +65,23 @@ pub fn language_of(path: &str, first_line: &str) -> Option<Language> {
     let ending = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, ending)| ending);
     match ending.map(str::to_ascii_lowercase).as_deref() {
         Some("py" | "pyw" | "py2" | "py3") => Some(Language::Python),
+        Some("js" | "mjs" | "cjs" | "jsx") => Some(Language::JavaScript),
+        Some("ts" | "mts" | "cts" | "tsx") => Some(Language::TypeScript),
+        Some("php" | "php3" | "php4" | "php5" | "phtml" | "inc") => Some(Language::Php),
         _ => language_of_script(first_line),
     }
 }
 
 fn language_of_script(first_line: &str) -> Option<Language> {
+    if first_line.starts_with("<?php") {
+        return Some(Language::Php);
+    }
     let words = first_line.strip_prefix("#!")?.split_whitespace();
     let program = words.map(|word| word.rsplit('/').next().unwrap_or(word)).find(|word| *word != "env")?;
     match program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.') {
         "python" => Some(Language::Python),
+        "node" | "nodejs" => Some(Language::JavaScript),
+        "php" => Some(Language::Php),
         _ => None,
     }
 }
@@ -107,7 +123,8 @@ pub struct Scan<'t> {
     /// Its values.
     pub values: Values<'t>,
     /// Its calls, from top to bottom.
-    pub calls: Vec<Found<'t>>,
+    calls: Vec<Found<'t>>,
+    called: BTreeSet<&'t str>,
     /// What it loads.
     pub imports: Vec<names::Import<'t>>,
     comparisons: Vec<(At<'t>, At<'t>)>,
@@ -122,13 +139,13 @@ impl<'t> Scan<'t> {
         let (mut calls, mut imports, mut comparisons, mut members) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut wrong = Vec::new();
-        let mut called = std::collections::BTreeSet::new();
+        let mut functions = BTreeSet::new();
         let names = Names::gather(&source, &*grammar, tree.root_node(), |at| {
             let At { node, scope } = at;
             if grammar.is_call(node)
                 && let Expression::Call(call) = grammar.expression(&source, node)
             {
-                called.extend(expression::field(node, "function").map(|function| function.id()));
+                functions.extend(expression::field(node, "function").map(|function| function.id()));
                 if call.name == "get" {
                     members.push(at);
                 }
@@ -139,7 +156,7 @@ impl<'t> Scan<'t> {
                 comparisons.push((At { node: left, scope }, At { node: right, scope }));
             }
             // A method that is called is no field.
-            if !called.contains(&node.id())
+            if !functions.contains(&node.id())
                 && matches!(grammar.expression(&source, node), Expression::Member { .. })
             {
                 members.push(at);
@@ -156,7 +173,8 @@ impl<'t> Scan<'t> {
         program.signs.truncate(1);
         program.gaps.extend(wrong);
         let values = Values::new(source, grammar, names);
-        Self { values, calls, imports, comparisons, members, program }
+        let called = calls.iter().map(|found: &Found<'t>| found.call.name).collect();
+        Self { values, calls, called, imports, comparisons, members, program }
     }
 
     fn done(mut self) -> Program {
@@ -169,6 +187,9 @@ impl<'t> Scan<'t> {
             }
             channel::read(&mut self, found);
             kombu::read(&mut self, found);
+            amqplib::read(&mut self, found);
+            node_amqp::read(&mut self, found);
+            ext_amqp::read(&mut self, found, &calls);
         }
         if self.program.uses_the_bus() {
             events::read(&mut self);
@@ -196,6 +217,19 @@ impl<'t> Scan<'t> {
         self.program.libraries.iter().any(|loaded| loaded.library == library)
     }
 
+    /// Whether a function or a method of one of these names is called.
+    #[must_use]
+    pub fn has_call(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.called.contains(name))
+    }
+
+    /// Where a function or a class of one of these names is first called.
+    #[must_use]
+    pub fn call_of(&self, names: &[&str]) -> Option<usize> {
+        let found = self.calls.iter().find(|found| names.contains(&found.call.name));
+        found.map(|found| found.call.name_at)
+    }
+
     /// Notes what a call does.
     pub fn note(&mut self, found: &Found<'t>, action: Action) {
         let at = self.values.source.position(found.call.name_at);
@@ -218,7 +252,8 @@ impl<'t> Scan<'t> {
 fn grammar_of<'t>(language: Language) -> Box<dyn Grammar<'t>> {
     match language {
         Language::Python => Box::new(python::Python),
-        _ => Box::new(python::Python),
+        Language::JavaScript | Language::TypeScript => Box::new(javascript::JavaScript),
+        Language::Php => Box::new(php::Php),
     }
 }
 

@@ -45,6 +45,14 @@ pub enum Text {
     Computed(String),
 }
 
+impl Text {
+    /// A text that stands for a constant which is written at this byte.
+    #[must_use]
+    pub fn constant(text: &str, at: usize) -> Self {
+        Self::Known(vec![Known { text: text.to_owned(), at, rounds: Vec::new() }])
+    }
+}
+
 /// Follows expressions to their values.
 pub struct Values<'t> {
     /// The text.
@@ -254,6 +262,14 @@ impl<'t> Values<'t> {
             Led::Expression(_, Expression::Nothing) => Given::Not,
             _ => Given::Unclear,
         }
+    }
+
+    /// What is given under this name, where a map of options is given, and nothing where it is anything else.
+    #[must_use]
+    pub fn if_options(&self, options: Given<'t>, name: &str) -> Option<Given<'t>> {
+        let Given::As(at) = options else { return None };
+        let is_map = matches!(self.follow(at), Led::Expression(_, Expression::Map(_)));
+        is_map.then(|| self.option(options, name))
     }
 
     /// The texts that an expression stands for.
