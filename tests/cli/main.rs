@@ -7,6 +7,7 @@ mod changelog;
 mod compare;
 mod doctor;
 mod harness;
+mod replay;
 mod site;
 
 use std::io::{Read, Write};
