@@ -10,23 +10,29 @@ use crate::core::settings::{BridgeId, OriginUuid, UnknownEvents};
 use crate::core::topology::QueueKind;
 use crate::core::version::Version;
 
+mod apply;
 mod audit;
 mod changelog;
 mod compare;
 mod doctor;
+mod plan;
 mod quarantine;
 mod record;
 mod replay;
+mod rollback;
 mod site;
 mod verify;
 
+pub use apply::Apply;
 pub use audit::{Audit, AuditFailOn, AuditReport, Explain};
 pub use changelog::{Changelog, Report};
 pub use compare::Compare;
 pub use doctor::{Doctor, FailOn};
+pub use plan::{Plan, Side as PlanSide};
 pub use quarantine::{Quarantine, Select};
 pub use record::{ListenTo, Record, Tap};
 pub use replay::Replay;
+pub use rollback::Rollback;
 pub use site::{SiteFrom, Sources};
 pub use verify::Verify;
 
@@ -70,6 +76,12 @@ pub enum Command {
     /// Look at what could not be translated, try it again, or remove it
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// Plan what it takes to move a site, and what becomes of each client
+    Plan(Box<Plan>),
+    /// Carry out a saved plan, step by step
+    Apply(Apply),
+    /// Undo what `apply` did
+    Rollback(Rollback),
     /// Record what an exchange is given, as JSON lines
     Record(Box<Record>),
     /// Publish a recording again

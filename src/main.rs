@@ -8,8 +8,8 @@ use clap::error::ErrorKind;
 
 use cti_bridge::cli::{Cli, Command};
 use cti_bridge::commands::{
-    Failure, audit, changelog, compare, doctor, explain, quarantine, record, replay, rules, run, tap,
-    translate, verify,
+    Failure, apply, audit, changelog, compare, doctor, explain, plan, quarantine, record, replay, rollback,
+    rules, run, tap, translate, verify,
 };
 use cti_bridge::exit_code::Exit;
 use cti_bridge::render;
@@ -35,6 +35,9 @@ fn main() -> ExitCode {
         Command::Doctor(command) => doctor::doctor(command),
         Command::Verify(command) => verify::verify(command),
         Command::Quarantine(command) => quarantine::quarantine(command),
+        Command::Plan(command) => plan::plan(command),
+        Command::Apply(command) => apply::apply(command),
+        Command::Rollback(command) => rollback::rollback(command),
         Command::Record(command) => record::record(command),
         Command::Replay(command) => replay::replay(command),
         Command::Compare(command) => compare::compare(command),

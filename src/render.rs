@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod junit;
+pub mod plan;
 
 use std::fmt::Write as _;
 

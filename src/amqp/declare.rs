@@ -10,12 +10,11 @@ use lapin::options::{
     ExchangeBindOptions, ExchangeDeclareOptions, ExchangeUnbindOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, ErrorKind};
-use serde_json::Value as Json;
 
+use super::arguments::table;
 use super::printable::printable;
-use crate::core::site::Arguments;
 use crate::core::topology::{Binding, Declare, Destination, Exchange, ExchangeKind, Queue, Topology};
 
 /// Why a topology could not be made, or a connection not be opened.
@@ -204,60 +203,57 @@ async fn declare_queue(channel: &Channel, queue: &Queue) -> Result<(), SetUpErro
     Ok(())
 }
 
-/// Arguments as AMQP has them. RabbitMQ compares numbers by value, so that any type that holds one will do.
-pub(super) fn table(arguments: &Arguments) -> Result<FieldTable, SetUpError> {
-    let mut table = FieldTable::default();
-    for (name, json) in arguments {
-        table.insert(short(name)?, field(json)?);
-    }
-    Ok(table)
-}
-
-fn field(json: &Json) -> Result<AMQPValue, SetUpError> {
-    Ok(match json {
-        Json::Null => AMQPValue::Void,
-        Json::Bool(flag) => AMQPValue::Boolean(*flag),
-        Json::Number(number) => {
-            match (number.as_u64().map(u32::try_from), number.as_i64(), number.as_f64()) {
-                (Some(Ok(small)), ..) => AMQPValue::LongUInt(small),
-                (_, Some(whole), _) => AMQPValue::LongLongInt(whole),
-                (_, None, float) => AMQPValue::Double(float.unwrap_or_default()),
-            }
-        }
-        Json::String(text) => AMQPValue::LongString(text.as_str().into()),
-        Json::Array(values) => {
-            let values = values.iter().map(field).collect::<Result<Vec<_>, _>>()?;
-            AMQPValue::FieldArray(values.into())
-        }
-        Json::Object(fields) => {
-            let fields = fields.iter().map(|(name, value)| (name.clone(), value.clone()));
-            AMQPValue::FieldTable(table(&fields.collect())?)
-        }
-    })
-}
-
 async fn bind(channel: &Channel, binding: &Binding) -> Result<(), SetUpError> {
-    let (source, key, none) = (short(&binding.source)?, short(&binding.key)?, FieldTable::default());
+    make_binding(channel, &binding.source, to(binding), &binding.key, FieldTable::default()).await
+}
+
+async fn unbind(channel: &Channel, binding: &Binding) -> Result<(), SetUpError> {
+    remove_binding(channel, &binding.source, to(binding), &binding.key, FieldTable::default()).await
+}
+
+fn to(binding: &Binding) -> (Object, &str) {
     match &binding.destination {
-        Destination::Queue(queue) => {
-            channel.queue_bind(short(queue)?, source, key, QueueBindOptions::default(), none).await?;
+        Destination::Queue(queue) => (Object::Queue, queue),
+        Destination::Exchange(exchange) => (Object::Exchange, exchange),
+    }
+}
+
+/// Makes a binding to this destination. Making one that is there is no error.
+pub(super) async fn make_binding(
+    channel: &Channel,
+    source: &str,
+    (object, destination): (Object, &str),
+    key: &str,
+    arguments: FieldTable,
+) -> Result<(), SetUpError> {
+    let (source, destination, key) = (short(source)?, short(destination)?, short(key)?);
+    match object {
+        Object::Queue => {
+            let options = QueueBindOptions::default();
+            channel.queue_bind(destination, source, key, options, arguments).await?;
         }
-        Destination::Exchange(exchange) => {
-            channel
-                .exchange_bind(short(exchange)?, source, key, ExchangeBindOptions::default(), none)
-                .await?;
+        Object::Exchange => {
+            let options = ExchangeBindOptions::default();
+            channel.exchange_bind(destination, source, key, options, arguments).await?;
         }
     }
     Ok(())
 }
 
-async fn unbind(channel: &Channel, binding: &Binding) -> Result<(), SetUpError> {
-    let (source, key, none) = (short(&binding.source)?, short(&binding.key)?, FieldTable::default());
-    match &binding.destination {
-        Destination::Queue(queue) => channel.queue_unbind(short(queue)?, source, key, none).await?,
-        Destination::Exchange(exchange) => {
+/// Removes the binding with exactly these parts. Removing one that is not there is no error on RabbitMQ.
+pub(super) async fn remove_binding(
+    channel: &Channel,
+    source: &str,
+    (object, destination): (Object, &str),
+    key: &str,
+    arguments: FieldTable,
+) -> Result<(), SetUpError> {
+    let (source, destination, key) = (short(source)?, short(destination)?, short(key)?);
+    match object {
+        Object::Queue => channel.queue_unbind(destination, source, key, arguments).await?,
+        Object::Exchange => {
             let options = ExchangeUnbindOptions::default();
-            channel.exchange_unbind(short(exchange)?, source, key, options, none).await?;
+            channel.exchange_unbind(destination, source, key, options, arguments).await?;
         }
     }
     Ok(())

@@ -7,6 +7,7 @@
 
 mod acks;
 mod address;
+mod arguments;
 mod backoff;
 mod bridge;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod counters;
 mod declare;
 mod direction;
 mod fault;
+mod migrator;
 mod playing;
 mod prepared;
 mod presence;
@@ -38,6 +40,7 @@ pub use bridge::{Bridge, Direction, Side, Unroutable};
 pub use connect::{ConnectError, connect};
 pub use counters::{Counters, DirectionSnapshot, Snapshot};
 pub use declare::{Inequivalent, Object, SetUpError};
+pub use migrator::{Counts, Messages, Migrator, StepError};
 pub use playing::{Due, PlayError, Player};
 pub use presence::presences;
 pub use probing::{Depth, ExchangeSeen, Incoming, Outgoing, Probing};

@@ -1,5 +1,6 @@
 //! The commands, one file each: read the world, ask the core, act, return how it went.
 
+pub mod apply;
 pub mod approval;
 pub mod audit;
 pub mod changelog;
@@ -8,18 +9,23 @@ pub mod daemon;
 pub mod doctor;
 pub mod explain;
 pub mod listening;
+pub mod look;
 pub mod mappings;
+pub mod plan;
+pub mod plan_file;
 pub mod progress;
 pub mod quarantine;
 pub mod record;
 pub mod recordings;
 pub mod replay;
+pub mod rollback;
 pub mod rules;
 pub mod run;
 pub mod runtime;
 pub mod settings;
 pub mod site;
 pub mod sources;
+pub mod state_file;
 pub mod stop;
 pub mod tap;
 pub mod translate;
@@ -63,6 +69,13 @@ impl Failure {
         self.exit = Exit::PartlyDone;
         self.text.push_str(&format!("  = done: {done}\n"));
         self
+    }
+
+    /// What is wrong, in the first line.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        let text = self.text.strip_prefix("error: ").unwrap_or(&self.text);
+        text.lines().next().unwrap_or_default()
     }
 
     /// The same with a line on what to do.

@@ -44,6 +44,8 @@ pub enum State {
     Doing,
     /// Done by us.
     Done,
+    /// Refused by the broker: nothing was done.
+    Failed,
     /// It was done before we came, so it is not ours.
     Found,
     /// Its undoing is begun.
@@ -152,7 +154,8 @@ impl Journal {
     ///
     /// # Errors
     /// When the step is another one than before.
-    fn note(&mut self, line: Line) -> Result<(), ()> {
+    #[allow(clippy::result_unit_err)]
+    pub fn note(&mut self, line: Line) -> Result<(), ()> {
         match self.steps.iter_mut().find(|known| known.step == line.step) {
             Some(known) if known.action != line.action => Err(()),
             Some(known) => {
@@ -232,7 +235,7 @@ mod tests {
 
     #[test]
     fn what_was_found_there_is_not_ours_and_what_was_begun_is() {
-        use State::{Doing, Done, Found, Undoing, Undone};
+        use State::{Doing, Done, Failed, Found, Undoing, Undone};
         let journal = Journal::read(&text(&[
             (1, Found, "a"),
             (2, Doing, "b"),
@@ -245,10 +248,12 @@ mod tests {
             (4, Done, "d"),
             (4, Undoing, "d"),
             (5, Doing, "e"),
+            (6, Doing, "f"),
+            (6, Failed, "f"),
         ]))
         .unwrap();
         assert_eq!(to_undo(&journal), [5, 4, 2]);
-        assert_eq!((journal.state(3), journal.state(6)), (Some(Undone), None));
+        assert_eq!((journal.state(3), journal.state(7)), (Some(Undone), None));
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub mod step;
 pub mod template;
 pub mod topology;
 pub mod translate;
+pub mod undo;
 pub mod verify;
 pub mod version;
 pub mod yaml;

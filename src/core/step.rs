@@ -167,7 +167,7 @@ fn described_exchange(exchange: &Exchange) -> String {
         (exchange.auto_delete == Some(true), "auto-delete"),
         (exchange.internal == Some(true), "internal"),
     ];
-    described(&exchange.name, Some(&exchange.kind), &flags, &exchange.arguments)
+    described(&exchange.name, vec![exchange.kind.clone()], &flags, &exchange.arguments)
 }
 
 fn described_queue(queue: &Queue) -> String {
@@ -177,14 +177,32 @@ fn described_queue(queue: &Queue) -> String {
         (queue.auto_delete == Some(true), "auto-delete"),
         (queue.exclusive == Some(true), "exclusive"),
     ];
-    described(&queue.name, None, &flags, &queue.arguments)
+    // What every intake queue has in common, in words; all else as it stands.
+    let mut arguments = queue.arguments.clone();
+    let mut words = Vec::new();
+    if let Some(kind) = arguments.remove("x-queue-type") {
+        words.push(kind.as_str().map_or_else(|| kind.to_string(), str::to_owned));
+    }
+    if arguments.get("x-single-active-consumer") == Some(&Json::Bool(true)) {
+        arguments.remove("x-single-active-consumer");
+        words.push("single active consumer".to_owned());
+    }
+    let dead_letters = arguments.get("x-dead-letter-routing-key").and_then(Json::as_str).map(str::to_owned);
+    if let Some(to) = dead_letters
+        && arguments.get("x-dead-letter-exchange").and_then(Json::as_str) == Some("")
+    {
+        arguments.remove("x-dead-letter-exchange");
+        arguments.remove("x-dead-letter-routing-key");
+        let limit = arguments.remove("x-delivery-limit").map(|limit| format!(" after {limit} deliveries"));
+        words.push(format!("to {to}{}", limit.unwrap_or_default()));
+    }
+    described(&queue.name, words, &flags, &arguments)
 }
 
-fn described(name: &str, kind: Option<&str>, flags: &[(bool, &str)], arguments: &Arguments) -> String {
+fn described(name: &str, words: Vec<String>, flags: &[(bool, &str)], arguments: &Arguments) -> String {
     let flags = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| (*flag).to_owned());
-    let words: Vec<String> =
-        kind.map(str::to_owned).into_iter().chain(flags).chain(arguments.iter().map(argument)).collect();
-    format!("{name} ({})", words.join(", "))
+    let words: Vec<String> = words.into_iter().chain(flags).chain(arguments.iter().map(argument)).collect();
+    if words.is_empty() { name.to_owned() } else { format!("{name} ({})", words.join(", ")) }
 }
 
 /// A binding in one line: `` `xivo-ami` → exchange `xivo-cti`, key `#` ``.

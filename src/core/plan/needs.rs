@@ -29,7 +29,7 @@ impl Needs {
         let mut needs = Self::default();
         let (legacy, modern) = (intake.legacy_side(translator), intake.modern_side(translator));
         if options.sides != Sides::Modern {
-            needs.exchanges(&legacy, "legacy programs use it, and scripts bind to it without declaring it");
+            needs.exchanges(&legacy, "old scripts bind to it and never declare it");
         }
         if options.sides != Sides::Legacy {
             needs.exchanges(&modern, "the platform publishes on it");

@@ -96,8 +96,7 @@ fn actions(plan: &Plan) -> Vec<String> {
 #[test]
 fn an_empty_broker_gets_all_that_the_bridge_needs_in_an_order_that_works() {
     let plan = planned(&Site::default()).plan;
-    let intake_arguments = "x-dead-letter-exchange=, x-dead-letter-routing-key=cti-bridge.quarantine, \
-                            x-delivery-limit=10, x-queue-type=quorum, x-single-active-consumer=true";
+    let intake = "quorum, single active consumer, to cti-bridge.quarantine after 10 deliveries, durable";
     assert_eq!(
         actions(&plan),
         [
@@ -105,9 +104,9 @@ fn an_empty_broker_gets_all_that_the_bridge_needs_in_an_order_that_works() {
             "+ xivo-ami (topic, durable)",
             "+ xivo-status-updates (direct, durable)",
             "+ xivo (topic, durable)",
-            &format!("+ cti-bridge.legacy (durable, {intake_arguments})"),
-            "+ cti-bridge.quarantine (durable, x-queue-type=quorum)",
-            &format!("+ cti-bridge.modern (durable, {intake_arguments})"),
+            &format!("+ cti-bridge.legacy ({intake})"),
+            "+ cti-bridge.quarantine (quorum, durable)",
+            &format!("+ cti-bridge.modern ({intake})"),
             "+ `xivo-ami` → exchange `xivo-cti`, key `#`",
             "+ `xivo-cti` → queue `cti-bridge.legacy`, key `call_form_result`",
             "+ `xivo-cti` → queue `cti-bridge.legacy`, key `cti-bridge.probe`",

@@ -1,0 +1,37 @@
+//! `cti-bridge rollback`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Output, SiteFrom};
+
+/// `cti-bridge rollback`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Undoes what `apply` did, the last step first. What was there before is left alone. Nothing is undone while others
+depend on any of it: clients bound to an exchange, a consumer or messages in a queue. So stop the daemon first. To
+repeat it is harmless at any time.
+
+Exit codes: 0 done, 3 partly done, 64 nobody to approve it, 69 broker unreachable, 78 others depend on it."
+)]
+pub struct Rollback {
+    /// The state file that `apply` wrote, such as site.plan.state
+    #[arg(value_name = "STATE")]
+    pub state: PathBuf,
+    /// Do it without asking
+    #[arg(long)]
+    pub approve: bool,
+    /// Only show what would be undone, and what stands against it
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Give up the messages in this queue of ours; may be repeated
+    #[arg(long, value_name = "QUEUE")]
+    pub discard: Vec<String>,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+    /// What to look at.
+    #[command(flatten)]
+    pub site: SiteFrom,
+}

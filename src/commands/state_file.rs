@@ -1,0 +1,99 @@
+//! The state file: a journal on disk. A line that was written stays, whatever happens next.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::{Failure, plan_file};
+use crate::core::journal::{Journal, Line, State};
+use crate::core::step::Action;
+use crate::exit_code::Exit;
+use crate::render;
+
+/// A journal with its file.
+pub struct StateFile {
+    path: PathBuf,
+    /// Opened by the first line.
+    file: Option<File>,
+    /// How much of the file is whole.
+    whole: u64,
+    /// What it says.
+    pub journal: Journal,
+}
+
+impl StateFile {
+    /// Reads a state file that has to be there.
+    ///
+    /// # Errors
+    /// When it is not there or is no state file.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let text = plan_file::read(path)?;
+        let journal = Journal::read(&text).map_err(|error| {
+            let shown = render::printable(&path.display().to_string());
+            let why = render::printable(&error.to_string());
+            Failure::new(Exit::BadInput, format!("{shown} is not a state file: {why}"))
+        })?;
+        let whole = Journal::whole_bytes(&text) as u64;
+        Ok(Self { path: path.to_owned(), file: None, whole, journal })
+    }
+
+    /// Reads a state file, or begins one.
+    ///
+    /// # Errors
+    /// When there is one that cannot be used.
+    pub fn read_or_new(path: &Path, broker: &str) -> Result<Self, Failure> {
+        // A first line that was torn says no more than none.
+        let begun = match fs::read_to_string(path) {
+            Ok(text) => Journal::whole_bytes(&text) > 0,
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        };
+        if begun {
+            return Self::read(path);
+        }
+        let journal = Journal::new(env!("CARGO_PKG_VERSION"), broker);
+        Ok(Self { path: path.to_owned(), file: None, whole: 0, journal })
+    }
+
+    /// Its path, for people.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        render::printable(&self.path.display().to_string())
+    }
+
+    /// Writes a line, and returns when it is on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written: then nothing must be done that it would have told.
+    pub fn note(&mut self, step: usize, state: State, action: &Action) -> Result<(), Failure> {
+        let line = Line { step, state, action: action.clone() };
+        let written = self.write(&line);
+        written.map_err(|error| {
+            Failure::new(Exit::Unreachable, format!("cannot write {}: {error}", self.shown()))
+                .help("nothing is done that cannot be noted")
+        })?;
+        self.journal.note(line).map_err(|()| {
+            Failure::new(Exit::Bug, format!("step {step} was another one before in {}", self.shown()))
+        })
+    }
+
+    fn write(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = String::new();
+        if self.file.is_none() {
+            let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+            // What a torn line began is taken away, so that the next one begins where a line does.
+            file.set_len(self.whole)?;
+            if self.whole == 0 {
+                text = serde_json::to_string(&self.journal.header)? + "\n";
+            }
+            // The name of a new file is on the disk when its directory is.
+            let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(directory.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
+            self.file = Some(file);
+        }
+        text.push_str(&serde_json::to_string(line)?);
+        text.push('\n');
+        let Some(file) = &mut self.file else { return Err(io::Error::other("the file is not open")) };
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    }
+}
