@@ -132,6 +132,16 @@ impl World {
         Setup { command, config }
     }
 
+    /// Any other command, to be given arguments.
+    pub fn any_command(&self) -> Command {
+        self.program().0
+    }
+
+    /// The port of the broker.
+    pub fn port(&self) -> u16 {
+        broker("BROKER_PORT").parse().unwrap()
+    }
+
     /// Runs any other command to its end.
     pub async fn command(&self, arguments: &[&str]) -> Ran {
         let (mut command, _) = self.program();

@@ -13,6 +13,7 @@ mod events;
 mod harness;
 mod hostile;
 mod load;
+mod migration;
 mod order;
 mod quarantine;
 mod record;

@@ -1,0 +1,339 @@
+//! A site is moved and moved back: plan, apply, verify, rollback, from what real releases leave on a broker.
+//! Needs the management plugin: `scripts/with-broker --plugins rabbitmq_management`.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lapin::options::ExchangeDeleteOptions;
+use serde_json::{Value, json};
+
+use super::harness::{Ran, World, eventually, management_url};
+
+/// What is on the vhost, in any order, as the broker itself exports it.
+async fn topology(world: &World) -> Value {
+    let mut definitions = api(world, None).await;
+    let parts = definitions.as_object_mut().unwrap();
+    parts.retain(|name, _| ["exchanges", "queues", "bindings"].contains(&name.as_str()));
+    for part in parts.values_mut() {
+        part.as_array_mut().unwrap().sort_by_key(Value::to_string);
+    }
+    definitions
+}
+
+/// Reads the definitions of the vhost, or imports some.
+async fn api(world: &World, import: Option<String>) -> Value {
+    let url = management_url();
+    let (user, host) = url.strip_prefix("http://").unwrap().split_once('@').unwrap();
+    let (url, login) = (format!("http://{host}/api/definitions/{}", world.vhost), STANDARD.encode(user));
+    let exchange = move || match import {
+        None => {
+            let mut answer = ureq::get(url).header("authorization", format!("Basic {login}")).call().unwrap();
+            serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap()
+        }
+        Some(definitions) => {
+            let post = ureq::post(url).header("authorization", format!("Basic {login}"));
+            post.header("content-type", "application/json").send(definitions).unwrap();
+            Value::Null
+        }
+    };
+    tokio::task::spawn_blocking(exchange).await.unwrap()
+}
+
+/// A vhost with what this release leaves there.
+async fn site(name: &str) -> World {
+    let world = World::new().await;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sites").join(format!("{name}.json"));
+    let definitions = std::fs::read_to_string(path).unwrap();
+    let wanted: Value = serde_json::from_str(&definitions).unwrap();
+    api(&world, Some(definitions)).await;
+    let there = topology(&world).await;
+    for part in ["exchanges", "queues", "bindings"] {
+        let count = |site: &Value| site[part].as_array().unwrap().len();
+        assert_eq!(count(&there), count(&wanted), "{name}: {part}");
+    }
+    world
+}
+
+async fn run(world: &World, arguments: &[&str]) -> Ran {
+    let url = management_url();
+    world.command(&[arguments, &["--management-url", &url]].concat()).await
+}
+
+fn plan_file(world: &World) -> String {
+    world.directory().join("site.plan").display().to_string()
+}
+
+async fn planned(world: &World, arguments: &[&str]) -> Ran {
+    let file = plan_file(world);
+    run(world, &[&["plan", "--detailed-exit-codes", "--out", &file], arguments].concat()).await
+}
+
+async fn apply(world: &World) -> Ran {
+    run(world, &["apply", &plan_file(world), "--approve"]).await
+}
+
+async fn rollback(world: &World) -> Ran {
+    run(world, &["rollback", &format!("{}.state", plan_file(world)), "--approve"]).await
+}
+
+/// Plan, apply, apply again, verify with a running bridge, and back.
+async fn there_and_back(name: &str, version: &str) {
+    let world = site(name).await;
+    if name == "xivo_14.24" {
+        the_old_fanout_stands_in_the_way(&world).await;
+    }
+    let before = topology(&world).await;
+    let options = ["--modern-version", version, "--legacy-event", "call_held"];
+
+    let plan = planned(&world, &options).await;
+    assert_eq!(plan.code, Some(2), "{plan:?}");
+    assert_eq!(topology(&world).await, before, "a plan changes nothing");
+    let applied = apply(&world).await;
+    assert_eq!(applied.code, Some(0), "{applied:?}");
+    let after = topology(&world).await;
+    assert_ne!(after, before);
+
+    let again = apply(&world).await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert_eq!(topology(&world).await, after, "a second apply changes nothing");
+    let nothing = planned(&world, &options).await;
+    assert_eq!(nothing.code, Some(0), "nothing is left to plan: {nothing:?}");
+
+    let mut bridge = world.bridge().args(options).start().await;
+    assert_eq!(topology(&world).await, after, "the bridge needs nothing that was not planned");
+    let verified = run(&world, &[["verify"].as_slice(), &options].concat()).await;
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    let refused = rollback(&world).await;
+    assert_eq!(refused.code, Some(78), "the bridge still consumes: {refused:?}");
+    bridge.stop().await;
+    assert_eq!(topology(&world).await, after);
+
+    let undone = rollback(&world).await;
+    assert_eq!(undone.code, Some(0), "{undone:?}");
+    assert_eq!(topology(&world).await, before);
+    let again = rollback(&world).await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert_eq!(topology(&world).await, before);
+}
+
+/// `xivo` was a fanout up to 14.24: nothing is done that it stands against. The upgrade to 15.01 deleted it.
+async fn the_old_fanout_stands_in_the_way(world: &World) {
+    let before = topology(world).await;
+    let plan = planned(world, &[]).await;
+    assert_eq!(plan.code, Some(1), "{plan:?}");
+    for told in ["exchange `xivo`", "fanout", "topic", "14.24"] {
+        assert!(plan.stdout.contains(told), "{told}: {}", plan.stdout);
+    }
+    let refused = apply(world).await;
+    assert_eq!(refused.code, Some(78), "{refused:?}");
+    assert!(refused.stderr.contains("exchange `xivo`"), "{refused:?}");
+    assert_eq!(topology(world).await, before);
+    let options = ExchangeDeleteOptions::default();
+    world.client.channel.exchange_delete("xivo".into(), options).await.unwrap();
+    std::fs::remove_file(plan_file(world)).unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn a_broker_as_xivo_14_24_left_it_is_moved_and_moved_back() {
+    there_and_back("xivo_14.24", "19.05").await;
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn an_empty_broker_is_moved_and_moved_back() {
+    there_and_back("empty", "19.05").await;
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn a_broker_as_wazo_19_05_leaves_it_is_moved_and_moved_back() {
+    there_and_back("wazo_19.05", "19.05").await;
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn a_broker_as_wazo_22_17_leaves_it_is_moved_and_moved_back() {
+    there_and_back("wazo_22.17", "22.17").await;
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn a_site_that_has_changed_since_is_left_alone() {
+    let world = site("wazo_19.05").await;
+    assert_eq!(planned(&world, &[]).await.code, Some(2));
+    api(
+        &world,
+        Some(
+            json!({"exchanges": [{"name": "xivo-cti", "type": "topic", "durable": true, "auto_delete": false,
+        "internal": false, "arguments": {}}]})
+            .to_string(),
+        ),
+    )
+    .await;
+    let before = topology(&world).await;
+    let refused = apply(&world).await;
+    assert_eq!(refused.code, Some(78), "{refused:?}");
+    assert!(refused.stderr.contains("`xivo-cti`"), "the drift is named: {}", refused.stderr);
+    assert_eq!(topology(&world).await, before);
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn what_others_use_by_now_is_not_taken_away() {
+    let world = site("empty").await;
+    assert_eq!(planned(&world, &[]).await.code, Some(2));
+    assert_eq!(apply(&world).await.code, Some(0));
+    let _popup = world.client.tap(&[("xivo-cti", "call_form_result")]).await;
+    let before = topology(&world).await;
+    let refused = rollback(&world).await;
+    assert_eq!(refused.code, Some(78), "{refused:?}");
+    assert!(refused.stderr.contains("xivo-cti"), "{}", refused.stderr);
+    assert_eq!(topology(&world).await, before);
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn killed_after_any_answer_of_the_broker_apply_completes_when_repeated_and_can_be_rolled_back() {
+    let world = site("wazo_19.05").await;
+    let before = topology(&world).await;
+    assert_eq!(planned(&world, &[]).await.code, Some(2));
+    assert_eq!(apply(&world).await.code, Some(0));
+    let after = topology(&world).await;
+    assert_eq!(rollback(&world).await.code, Some(0));
+    let state = PathBuf::from(format!("{}.state", plan_file(&world)));
+
+    let mut kills = 0;
+    for answers in 1.. {
+        std::fs::remove_file(&state).unwrap();
+        if !killed_after(&world, answers).await {
+            break;
+        }
+        kills += 1;
+        // Before its first step is noted, there is nothing that could be taken back.
+        if kills % 2 == 0 || !state.exists() {
+            let completed = apply(&world).await;
+            assert_eq!(completed.code, Some(0), "killed after {answers} answers: {completed:?}");
+            assert_eq!(topology(&world).await, after, "killed after {answers} answers");
+        }
+        let undone = rollback(&world).await;
+        assert_eq!(undone.code, Some(0), "killed after {answers} answers: {undone:?}");
+        assert_eq!(topology(&world).await, before, "killed after {answers} answers");
+    }
+    let steps = after["bindings"].as_array().unwrap().len() - before["bindings"].as_array().unwrap().len();
+    assert!(kills > 2 * steps, "killed {kills} times only");
+}
+
+/// Runs `apply` through a proxy that keeps back everything behind so many frames of the broker, and kills it there.
+/// Says whether it got as far; it ends by itself where there are no more frames.
+async fn killed_after(world: &World, answers: usize) -> bool {
+    let proxy = Proxy::start(world.port(), answers);
+    let mut command: Command = world.any_command();
+    let url = world.url().replace(&format!(":{}/", world.port()), &format!(":{}/", proxy.port));
+    command.env("CTI_BRIDGE_AMQP_URL", &url);
+    // The plan names the broker it is for; through the proxy it is the same one at another port.
+    let plan = plan_file(world);
+    let text = std::fs::read_to_string(&plan).unwrap();
+    let moved = format!("{plan}.moved");
+    std::fs::write(&moved, text.replace(&format!(":{}/", world.port()), &format!(":{}/", proxy.port)))
+        .unwrap();
+    let through = format!("{plan}.through");
+    command.args(["apply", &moved, "--approve", "--state", &through, "--management-url", &management_url()]);
+    let mut child = command.spawn().unwrap();
+    let ended = eventually("apply waits for an answer, or ends", async || {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(Some(status));
+        }
+        proxy.is_holding().then_some(None)
+    })
+    .await;
+    if ended.is_none() {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    // What it noted is what the next ones go by, at the broker's own port.
+    let state = format!("{plan}.state");
+    match std::fs::read_to_string(&through) {
+        Ok(text) => {
+            std::fs::write(
+                &state,
+                text.replace(&format!(":{}/", proxy.port), &format!(":{}/", world.port())),
+            )
+            .unwrap();
+            std::fs::remove_file(&through).unwrap();
+        }
+        Err(_) => drop(std::fs::remove_file(&state)),
+    }
+    // The broker has seen the end of the connection, so that nothing is under way any more.
+    proxy.end();
+    if let Some(status) = ended {
+        assert!(status.success(), "{status}");
+        assert_eq!(rollback(world).await.code, Some(0));
+        return false;
+    }
+    true
+}
+
+/// Passes on what goes between a client and the broker, up to so many frames from the broker.
+struct Proxy {
+    port: u16,
+    held: Arc<AtomicUsize>,
+    ends: Arc<std::sync::Mutex<Vec<TcpStream>>>,
+}
+
+impl Proxy {
+    fn start(broker: u16, frames: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (held, ends) = (Arc::new(AtomicUsize::new(0)), Arc::new(std::sync::Mutex::new(Vec::new())));
+        let (holding, all) = (Arc::clone(&held), Arc::clone(&ends));
+        thread::spawn(move || {
+            let (client, _) = listener.accept().unwrap();
+            let server = TcpStream::connect(("127.0.0.1", broker)).unwrap();
+            all.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
+            let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || {
+                let _ = std::io::copy(&mut from_client, &mut to_server);
+                let _ = to_server.shutdown(Shutdown::Both);
+            });
+            let (mut from_server, mut to_client) = (server, client);
+            for frame in 0.. {
+                // Type, channel, size; then the payload and its end.
+                let mut head = [0; 7];
+                if from_server.read_exact(&mut head).is_err() {
+                    break;
+                }
+                let size = u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize;
+                let mut rest = vec![0; size + 1];
+                if from_server.read_exact(&mut rest).is_err() {
+                    break;
+                }
+                if frame >= frames {
+                    holding.fetch_add(1, Ordering::SeqCst);
+                } else if to_client.write_all(&[&head[..], &rest].concat()).is_err() {
+                    break;
+                }
+            }
+            let _ = to_client.shutdown(Shutdown::Both);
+        });
+        Self { port, held, ends }
+    }
+
+    /// Whether the broker has answered more than is passed on.
+    fn is_holding(&self) -> bool {
+        self.held.load(Ordering::SeqCst) > 0
+    }
+
+    fn end(&self) {
+        for end in self.ends.lock().unwrap().iter() {
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    }
+}
