@@ -71,7 +71,7 @@ fn is_direct(exchange: &str, config: &Config) -> Result<bool, Failure> {
 
 /// Every key under which there are events on this exchange.
 fn all_keys(exchange: &str, config: &Config, mappings: &RulesFrom) -> Result<Vec<String>, Failure> {
-    let everything = Config { legacy_events: vec!["all".to_owned()], ..config.clone() };
+    let everything = Config { legacy_events: vec!["all".to_owned()], probes: false, ..config.clone() };
     let translator = translator(&everything, mappings)?;
     let side = daemon::intake(&everything).legacy_side(&translator);
     let bindings = side

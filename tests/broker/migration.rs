@@ -123,6 +123,68 @@ async fn there_and_back(name: &str, version: &str) {
     assert_eq!(topology(&world).await, before);
 }
 
+/// Every documented event as a recording of the exchange `xivo`.
+fn recording() -> String {
+    let documented = include_str!("../golden/documented.jsonl");
+    let header = json!({"format": "cti-bridge/recording", "version": 1, "broker": "amqp://guest@localhost:5672/%2f",
+        "exchange": "xivo", "keys": ["#"], "started": "2026-01-01T00:00:00.000000Z"});
+    let mut lines = vec![header];
+    for case in documented.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+        if case["at"] == "19.05" && case["modern"].is_object() {
+            lines.push(json!({"received": "2026-01-01T00:00:01.000000Z", "exchange": "xivo",
+                "routing_key": case["routing_key"], "body": case["modern"]}));
+        }
+    }
+    assert!(lines.len() > 40);
+    lines.push(json!({"end": {"at": "2026-01-01T00:00:02.000000Z", "messages": lines.len() - 1}}));
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+async fn verify_migration(world: &World, arguments: &[&str]) -> Ran {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/verify-migration");
+    let report = world.directory().join("report").display().to_string();
+    let program = world.any_command();
+    let mut command = Command::new(script);
+    command
+        .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .env("CTI_BRIDGE", program.get_program())
+        .env("CTI_BRIDGE_MANAGEMENT_URL", management_url())
+        .args(["--from", "14.24", "--to", "19.05", "--out", &report])
+        .args(arguments);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn the_script_for_pipelines_moves_a_site_proves_it_and_moves_it_back() {
+    let world = site("wazo_19.05").await;
+    let before = topology(&world).await;
+    let traffic = world.file("traffic.jsonl", &recording()).display().to_string();
+    let ran = verify_migration(&world, &["--replay", &traffic, "--rollback"]).await;
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("no difference"), "{}", ran.stderr);
+    assert_eq!(topology(&world).await, before);
+    for file in ["doctor.txt", "audit.json", "site.plan.state", "bridge.log", "verify.xml", "compare.json"] {
+        assert!(world.directory().join("report").join(file).exists(), "{file}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn the_script_for_pipelines_stops_where_something_does_not_hold() {
+    let world = site("xivo_14.24").await;
+    let before = topology(&world).await;
+    let ran = verify_migration(&world, &["--rollback"]).await;
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("exchange `xivo`"), "{}", ran.stderr);
+    assert_eq!(topology(&world).await, before);
+}
+
 /// `xivo` was a fanout up to 14.24: nothing is done that it stands against. The upgrade to 15.01 deleted it.
 async fn the_old_fanout_stands_in_the_way(world: &World) {
     let before = topology(world).await;
