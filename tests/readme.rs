@@ -96,3 +96,26 @@ fn the_rule_of_the_readme_is_valid_and_its_example_holds() {
     let checked = examples::check(&mappings);
     assert_eq!((checked.examples, checked.failed.len()), (1, 0), "{:?}", checked.failed);
 }
+
+#[test]
+fn the_accepted_finding_of_the_readme_is_one_that_is_shown_there() {
+    let text = blocks("yaml").into_iter().find(|block| block.starts_with("- {id: CTI")).expect("the example");
+    let accepted = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme-accepted.yaml");
+    std::fs::write(&accepted, text.replace("2027-06-30", "never")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_cti-bridge"))
+        .args([
+            "audit",
+            "--from",
+            "14.24",
+            "--to",
+            "19.05",
+            "--scan",
+            "tests/clients/legacy_2013.py",
+            "--accepted",
+        ])
+        .arg(accepted)
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.ends_with(": 1 error, 1 note, 1 accepted\n"), "{shown}");
+}

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Failure, mappings, settings, site};
+use super::{Failure, mappings, settings, site, sources};
 use crate::cli::{Audit as Command, AuditFailOn, AuditReport};
 use crate::config::Layer;
 use crate::core::accepted::{self, Accepted, Date, Matter, Told};
@@ -12,11 +12,9 @@ use crate::core::audit::{self, Finding, Question};
 use crate::core::changelog::Upgrade;
 use crate::core::diagnostic::Place;
 use crate::core::history::History;
-use crate::core::program::Program;
 use crate::core::site::Site;
 use crate::exit_code::Exit;
 use crate::render::{self, audit as written, counted};
-use crate::scan;
 
 /// The JSON schema of the report.
 const SCHEMA: &str = include_str!("../render/audit.schema.json");
@@ -41,7 +39,7 @@ pub fn audit(command: &Command) -> Result<Exit, Failure> {
     let accepted = command.accepted.as_deref().map(Entries::read).transpose()?.unwrap_or_default();
     let rules = &command.rules;
     let (mappings, changelog) = mappings::load_with_changelog(!rules.no_builtin_mappings, &rules.mappings)?;
-    let programs = programs(&command.scan)?;
+    let scanned = sources::read_programs(&command.scan)?;
     let is_scan_alone = !command.scan.is_empty() && !names_a_source(command);
     let (site, own_prefix) = if is_scan_alone {
         (Site::default(), String::from("cti-bridge"))
@@ -54,7 +52,7 @@ pub fn audit(command: &Command) -> Result<Exit, Failure> {
         to,
         history: History::new(&mappings, &changelog),
         site: &site,
-        programs: &programs,
+        programs: &scanned.programs,
         own_prefix: &own_prefix,
     });
     let today = jiff::Zoned::now().date();
@@ -78,6 +76,9 @@ pub fn audit(command: &Command) -> Result<Exit, Failure> {
         AuditReport::Github => written::github(&audit),
         AuditReport::Sarif => written::sarif(&audit),
     };
+    for note in &scanned.notes {
+        eprintln!("{note}");
+    }
     super::print(&text)?;
     if command.output != AuditReport::Text {
         for sentence in &told {
@@ -87,35 +88,6 @@ pub fn audit(command: &Command) -> Result<Exit, Failure> {
     }
     let failed = audit.open().any(|(_, finding)| failing(finding));
     Ok(if failed { Exit::Findings } else { Exit::Done })
-}
-
-/// The programs in these files and below these directories.
-fn programs(paths: &[PathBuf]) -> Result<Vec<Program>, Failure> {
-    let cannot_read = |path: &Path, error: std::io::Error| {
-        Failure::new(Exit::NoInput, format!("cannot read {}: {error}", path.display()))
-    };
-    let mut programs = Vec::new();
-    let mut left: Vec<PathBuf> = paths.iter().rev().cloned().collect();
-    while let Some(path) = left.pop() {
-        let kind = fs::metadata(&path).map_err(|error| cannot_read(&path, error))?;
-        if kind.is_dir() {
-            let entries = fs::read_dir(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            let entries = entries.map_err(|error| cannot_read(&path, error))?;
-            // Links could lead round in circles.
-            let is_link = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_symlink());
-            let mut below: Vec<PathBuf> =
-                entries.iter().filter(|entry| !is_link(entry)).map(fs::DirEntry::path).collect();
-            below.sort();
-            left.extend(below.into_iter().rev());
-        } else if kind.is_file() {
-            let bytes = fs::read(&path).map_err(|error| cannot_read(&path, error))?;
-            let text = String::from_utf8_lossy(&bytes);
-            let shown = path.display().to_string();
-            let language = scan::language_of(&shown, text.lines().next().unwrap_or_default());
-            programs.extend(language.map(|language| scan::read(&shown, language, &text)));
-        }
-    }
-    Ok(programs)
 }
 
 fn names_a_source(command: &Command) -> bool {

@@ -191,7 +191,9 @@ fn gone(known: &Known<'_>, event: &Event<'_>, name: &str, is_legacy: bool) -> Op
             || "nobody was seen to publish it".to_owned(),
             |end| format!("{} ({})", end.text.as_deref().unwrap_or("its publisher is gone"), end.source),
         );
-        let what = format!("`{name}` is documented in {}, and nobody publishes it", known.to);
+        let since = event.ended.filter(|end| end.version <= known.to);
+        let since = since.map(|end| format!(" since {}", end.version)).unwrap_or_default();
+        let what = format!("`{name}` is documented in {}, and nobody publishes it{since}", known.to);
         let advice = match is_legacy {
             true => "nothing arrives unless a program of this site publishes it; then run the bridge",
             false => "nothing arrives unless a program of this site publishes it",

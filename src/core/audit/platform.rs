@@ -156,4 +156,30 @@ mod tests {
             assert!(!is_platforms_own_queue(other), "{other}");
         }
     }
+
+    /// The table has the types, which the changelog has only in words; of the releases it may not say anything else.
+    #[test]
+    fn exchanges_come_and_go_as_the_changelog_says() {
+        use crate::core::changelog::{Kind, Subject};
+        let text = include_str!("../../../mappings/changelog.yaml");
+        let changes = crate::core::changelog_file::read(text).unwrap();
+        let told = |name: &str, kind: Kind, version: Option<Version>| {
+            changes.iter().any(|change| {
+                change.subject == Subject::Exchange(name.to_owned())
+                    && change.kind == kind
+                    && version.is_none_or(|version| change.version == version)
+            })
+        };
+        for exchange in &EXCHANGES {
+            // The two of the name `xivo` follow each other, which is a change.
+            let (comes, goes) = match exchange.name {
+                "xivo" => (Kind::Changed, Kind::Changed),
+                _ => (Kind::Added, Kind::Deleted),
+            };
+            assert!(exchange.since.is_none() || told(exchange.name, comes, exchange.since), "{exchange:?}");
+            assert!(exchange.until.is_none() || told(exchange.name, goes, exchange.until), "{exchange:?}");
+            assert!(exchange.until.is_some() || !told(exchange.name, Kind::Deleted, None), "{exchange:?}");
+        }
+        assert!(told("xivo", Kind::Changed, Some(XIVO_SILENT)));
+    }
 }

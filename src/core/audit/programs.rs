@@ -46,7 +46,11 @@ pub(super) fn client(
                             }
                         });
                     let computed: Vec<String> = computed.collect();
-                    gap(Some(doing.at), format!("a binding whose {} is computed", computed.join(" and ")));
+                    let verb = if computed.len() > 1 { "are" } else { "is" };
+                    gap(
+                        Some(doing.at),
+                        format!("a binding whose {} {verb} computed", computed.join(" and ")),
+                    );
                     continue;
                 };
                 let arguments = Arguments::new();
