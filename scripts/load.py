@@ -116,14 +116,15 @@ class Publisher:
         channel.add_on_return_callback(self.on_return)
         # A channel that is closed by the broker ends this connection, and another one starts.
         channel.add_on_close_callback(lambda channel, _: channel.connection.is_open and channel.connection.close())
-        self.channel, self.tag = channel, 0
+        self.channel, self.tag, self.timer = channel, 0, None
         channel.confirm_delivery(self.on_confirm, callback=lambda _: self.fill())
 
     def fill(self):
         while len(self.unconfirmed) < self.window and (self.todo or self.next < self.end):
             early = self.rate and self.next / self.rate - (time.monotonic() - self.started)
             if early and early > 0:
-                self.channel.connection.ioloop.call_later(max(early, 0.01), self.fill_again)
+                # One timer at a time; without one, the next confirm goes on.
+                self.timer = self.timer or self.channel.connection.ioloop.call_later(max(early, 0.01), self.fill_again)
                 break
             if self.todo:
                 number = self.todo.popleft()
@@ -136,6 +137,7 @@ class Publisher:
                                        self.direction.properties, mandatory=True)
 
     def fill_again(self):
+        self.timer = None
         if self.channel.is_open:
             self.fill()
 
@@ -152,7 +154,7 @@ class Publisher:
             self.confirmed.value += 1
         if self.done():
             self.channel.connection.close()
-        elif not self.rate and len(self.unconfirmed) <= self.window // 2:
+        elif not self.timer and len(self.unconfirmed) <= self.window // 2:
             self.fill()
 
     def on_return(self, _channel, method, _properties, _body):

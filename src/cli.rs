@@ -48,7 +48,7 @@ pub use verify::Verify;
   echo '{\"name\": \"call_form_result\", \"data\": {\"user_id\": 40}}' | cti-bridge translate --to modern
   cti-bridge rules show call_created
 
-Exit codes: 0 done, 1 findings, 2 changes pending, 3 partly done, 64 usage, 65 bad input, 66 no such input,
+Exit codes: 0 done, 1 findings, 2 changes pending, 3 partly done, 64 usage, 65 bad input, 66 no such input, \
 69 unreachable, 70 bug, 75 gave up waiting, 77 access refused, 78 configuration, mapping file or topology invalid."
 )]
 pub struct Cli {
@@ -151,8 +151,8 @@ pub struct DaemonFrom {
 /// `cti-bridge run`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Settings come from /etc/cti-bridge/config.yml, then /etc/cti-bridge/conf.d/*.yml, then the
-environment, then these options. A password belongs in a file (`bus: {password_file: …}`), the environment
+    after_help = "Settings come from /etc/cti-bridge/config.yml, then /etc/cti-bridge/conf.d/*.yml, then the \
+environment, then these options. A password belongs in a file (`bus: {password_file: …}`), the environment \
 variable CTI_BRIDGE_AMQP_URL or the systemd credential `amqp-password`, never on the command line."
 )]
 pub struct Run {
@@ -179,8 +179,8 @@ pub struct Run {
 /// `cti-bridge translate`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Each line of input is an event, or an object with the event under `body` and, as they apply,
-`exchange`, `routing_key` and `properties`. Each line of output is such an object; what was written can be read
+    after_help = "Each line of input is an event, or an object with the event under `body` and, as they apply, \
+`exchange`, `routing_key` and `properties`. Each line of output is such an object; what was written can be read \
 again. A line that cannot be translated is told on standard error with its number, and the exit code is 1."
 )]
 pub struct Translate {

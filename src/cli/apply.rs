@@ -9,9 +9,9 @@ use super::{Output, SiteFrom};
 /// `cti-bridge apply`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Works over AMQP alone. The site is looked at again before anything is done: where it has changed since the plan
-was made, nothing is. Where there is no management API and no file shows the site, only exchanges and queues can be
-checked, and that is said. Each step is noted in the state file before and after it: `rollback` undoes what is ours,
+    after_help = "Works over AMQP alone. The site is looked at again before anything is done: where it has changed since the plan \
+was made, nothing is. Where there is no management API and no file shows the site, only exchanges and queues can be \
+checked, and that is said. Each step is noted in the state file before and after it: `rollback` undoes what is ours, \
 and nothing else. To repeat `apply` is harmless at any time, also after it was killed.
 
 Exit codes: 0 done, 3 partly done, 64 nobody to approve it, 69 broker unreachable, 78 the site has changed."

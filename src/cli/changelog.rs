@@ -9,10 +9,10 @@ use crate::core::version::Version;
 /// `cti-bridge changelog`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "An upgrade has the changes of every release after `--from`, up to and with that of `--to`. Either may be a
+    after_help = "An upgrade has the changes of every release after `--from`, up to and with that of `--to`. Either may be a \
 number that no release has.
 
-For one event, or several by name, its whole life is told: what happened to it, what it looks like on the wire in
+For one event, or several by name, its whole life is told: what happened to it, what it looks like on the wire in \
 each version, and what takes its place and what is lost in that.
 
 Examples:
@@ -21,7 +21,7 @@ Examples:
   cti-bridge changelog --event 'chat_*' --kind deleted
   cti-bridge changelog --from 19.04 --to 19.05 --fail-on deleted,changed
 
-A file `changelog.yaml` in a directory of `--mappings` adds to the built-in changelog; what it says of an event, an
+A file `changelog.yaml` in a directory of `--mappings` adds to the built-in changelog; what it says of an event, an \
 exchange or a part of the envelope in a release, as documented or as observed, replaces what is built in for that."
 )]
 pub struct Changelog {

@@ -12,7 +12,7 @@ use crate::core::version::Version;
 /// `cti-bridge compare`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Compared are routing key and body; neither the order of keys nor white space matters, and 1 and 1.0
+    after_help = "Compared are routing key and body; neither the order of keys nor white space matters, and 1 and 1.0 \
 differ, as they do for the programs that read them. Exit code 1 if there is any difference.
 
 Examples:

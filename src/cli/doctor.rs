@@ -7,7 +7,7 @@ use super::{DaemonFrom, Output, Sources};
 /// `cti-bridge doctor`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Nothing on the broker is made or changed. AMQP tells which exchanges and queues are there. Types,
+    after_help = "Nothing on the broker is made or changed. AMQP tells which exchanges and queues are there. Types, \
 traffic, alarms and permissions come from the management API or from files; without these they are unknown.
 
 Examples:

@@ -10,7 +10,7 @@ use crate::core::topology::QueueKind;
 /// `cti-bridge plan`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Nothing is written to the broker. What the daemon will be run with (`--legacy-event`, `--queue-type`, a
+    after_help = "Nothing is written to the broker. What the daemon will be run with (`--legacy-event`, `--queue-type`, a \
 configuration file) belongs here as well, so that both mean the same.
 
 Examples:
@@ -18,7 +18,7 @@ Examples:
   cti-bridge plan --definitions definitions.json --native
   cti-bridge plan --rebind wallboard --out site.plan && cti-bridge apply site.plan
 
-Exit codes: 0 planned, 1 something needed cannot be done, 2 changes are pending (with --detailed-exit-codes),
+Exit codes: 0 planned, 1 something needed cannot be done, 2 changes are pending (with --detailed-exit-codes), \
 78 a message would go round, or come twice."
 )]
 pub struct Plan {

@@ -78,8 +78,8 @@ pub enum Quarantine {
 }
 
 const RETRY: &str = "\
-A message leaves quarantine only after the broker has confirmed what came of it and a queue has it. What cannot be
-translated yet, or nobody listens for, stays. It is safe to interrupt: at most the message at hand comes twice. Events
+A message leaves quarantine only after the broker has confirmed what came of it and a queue has it. What cannot be \
+translated yet, or nobody listens for, stays. It is safe to interrupt: at most the message at hand comes twice. Events \
 that are retried come behind the ones that were bridged meanwhile.";
 
 /// Which messages; without any of these, all.

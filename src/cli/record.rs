@@ -29,10 +29,10 @@ pub struct ListenTo {
 #[derive(Debug, Args)]
 #[command(
     group(ArgGroup::new("place").args(["target", "exchange"]).conflicts_with("queue")),
-    after_help = "Records copies: a queue of its own is bound to the exchange and goes with the connection, and nobody else misses
+    after_help = "Records copies: a queue of its own is bound to the exchange and goes with the connection, and nobody else misses \
 anything. A lost connection is followed by another; the recording says when messages may be missing.
 
-Each line of a recording is a message: exchange, routing key, all properties with their types, the body byte by byte,
+Each line of a recording is a message: exchange, routing key, all properties with their types, the body byte by byte, \
 and when it was received. `replay` publishes it again, `compare` holds two against each other.
 
 Examples:

@@ -14,11 +14,11 @@ use crate::core::version::Version;
 #[derive(Debug, Args)]
 #[command(
     group(ArgGroup::new("pace").args(["speed", "rate", "no_wait"])),
-    after_help = "The whole recording is checked before the first message is published. Every message is confirmed by the broker,
-with a bounded number under way; an interrupted replay goes on with --resume where the confirms ended, and the few
+    after_help = "The whole recording is checked before the first message is published. Every message is confirmed by the broker, \
+with a bounded number under way; an interrupted replay goes on with --resume where the confirms ended, and the few \
 that were under way may come twice.
 
-Messages are published as they were recorded, but for the user id, which the broker would refuse, and the mark of
+Messages are published as they were recorded, but for the user id, which the broker would refuse, and the mark of \
 bridges, for which a bridge would pass them over.
 
 Examples:

@@ -9,8 +9,8 @@ use super::{Output, SiteFrom};
 /// `cti-bridge rollback`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Undoes what `apply` did, the last step first. What was there before is left alone. Nothing is undone while others
-depend on any of it: clients bound to an exchange, a consumer or messages in a queue. So stop the daemon first. To
+    after_help = "Undoes what `apply` did, the last step first. What was there before is left alone. Nothing is undone while others \
+depend on any of it: clients bound to an exchange, a consumer or messages in a queue. So stop the daemon first. To \
 repeat it is harmless at any time.
 
 Exit codes: 0 done, 3 partly done, 64 nobody to approve it, 69 broker unreachable, 78 others depend on it."

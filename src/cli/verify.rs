@@ -9,11 +9,11 @@ use super::{DaemonFrom, Output, Sources};
 /// `cti-bridge verify`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The probes are the examples in the mapping files, so an event with an example is an event that is verified. They go
-straight to the bridge's own queues and the answers straight back; a handful goes over the exchanges to prove the way.
+The probes are the examples in the mapping files, so an event with an example is an event that is verified. They go \
+straight to the bridge's own queues and the answers straight back; a handful goes over the exchanges to prove the way. \
 A probe is an event called `cti-bridge-probe` that nobody has the ACL for: no client sees a call that never was.
 
-AMQP shows no bindings, and a probe under the key of a real event would reach real clients. Where the management API is
+AMQP shows no bindings, and a probe under the key of a real event would reach real clients. Where the management API is \
 named, or a list of `rabbitmqctl`, bindings and foreign consumers are verified too; else they are told as not proven.
 
 Examples:
@@ -21,7 +21,7 @@ Examples:
   cti-bridge verify --management-url http://localhost:15672 --strict --junit verify.xml
   rabbitmqctl list_bindings --formatter json >bindings.json; cti-bridge verify --rabbitmqctl bindings.json
 
-Exit codes: 0 all is as it should be, 1 something is not, 75 the bridge was waited for in vain; 78 the examples do not
+Exit codes: 0 all is as it should be, 1 something is not, 75 the bridge was waited for in vain; 78 the examples do not \
 hold even without a broker, or the configuration switches probes off.")]
 pub struct Verify {
     /// What the running bridge translates by.
