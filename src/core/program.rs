@@ -109,7 +109,7 @@ impl Library {
 /// One thing that a program does on the bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Use {
-    /// Where the call begins.
+    /// Where the name of what is called stands; for what is read, where that is written.
     pub at: Position,
     /// What it does.
     pub action: Action,
@@ -239,7 +239,7 @@ pub struct Sign {
 pub enum SignKind {
     /// `print 'x'`.
     PrintStatement,
-    /// `basic_consume(callback, queue=…)`.
+    /// `basic_consume(callback, queue=…)`, or a callback first in another call of pika's asynchronous channel.
     CallbackFirst,
     /// `basic_consume(queue, callback)` or `on_message_callback=`.
     QueueFirst,

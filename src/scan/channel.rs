@@ -46,11 +46,11 @@ pub fn read<'t>(scan: &mut Scan<'t>, found: &Found<'t>) {
 fn exchange_declare<'t>(scan: &mut Scan<'t>, found: &Found<'t>, dialect: Dialect) {
     let first = first_place(scan, found, dialect);
     if dialect == Dialect::Pika {
-        if let Some(node) = found.call.named(&["type"]) {
-            scan.sign(node.start_byte(), SignKind::TypeOfExchange);
+        if let Some(at) = found.call.place_of(&["type"]) {
+            scan.sign(at, SignKind::TypeOfExchange);
         }
-        if let Some(node) = found.call.named(&["exchange_type"]) {
-            scan.sign(node.start_byte(), SignKind::ExchangeType);
+        if let Some(at) = found.call.place_of(&["exchange_type"]) {
+            scan.sign(at, SignKind::ExchangeType);
         }
     }
     let values = &scan.values;
@@ -150,11 +150,11 @@ fn consume<'t>(
     no_ack_place: usize,
 ) {
     if dialect == Dialect::Pika {
-        if let Some(node) = found.call.named(&["no_ack"]) {
-            scan.sign(node.start_byte(), SignKind::NoAck);
+        if let Some(at) = found.call.place_of(&["no_ack"]) {
+            scan.sign(at, SignKind::NoAck);
         }
-        if let Some(node) = found.call.named(&["auto_ack"]) {
-            scan.sign(node.start_byte(), SignKind::AutoAck);
+        if let Some(at) = found.call.place_of(&["auto_ack"]) {
+            scan.sign(at, SignKind::AutoAck);
         }
     }
     let auto_ack = scan.values.truth(found.argument(&["no_ack", "auto_ack"], no_ack_place), false);

@@ -86,6 +86,8 @@ pub struct Call<'t> {
 pub struct Argument<'t> {
     /// Its name, where it has one.
     pub name: Option<&'t str>,
+    /// Where it begins, with its name.
+    pub at: usize,
     /// Its value.
     pub value: Node<'t>,
 }
@@ -99,8 +101,17 @@ impl<'t> Call<'t> {
     /// The argument of one of these names.
     #[must_use]
     pub fn named(&self, names: &[&str]) -> Option<Node<'t>> {
-        let is_meant = |argument: &&Argument<'t>| argument.name.is_some_and(|name| names.contains(&name));
-        self.arguments.iter().find(is_meant).map(|argument| argument.value)
+        self.argument_named(names).map(|argument| argument.value)
+    }
+
+    /// Where the argument of one of these names begins.
+    #[must_use]
+    pub fn place_of(&self, names: &[&str]) -> Option<usize> {
+        self.argument_named(names).map(|argument| argument.at)
+    }
+
+    fn argument_named(&self, names: &[&str]) -> Option<&Argument<'t>> {
+        self.arguments.iter().find(|argument| argument.name.is_some_and(|name| names.contains(&name)))
     }
 
     /// The argument of one of these names, or the one in this place.

@@ -228,7 +228,7 @@ fn call<'t>(source: &Source<'t>, node: Node<'t>, function: Option<Node<'t>>) -> 
     for argument in field(node, "arguments").map(parts).unwrap_or_default() {
         match argument.kind() {
             "spread_element" => call.is_open = true,
-            _ => call.arguments.push(Argument { name: None, value: argument }),
+            _ => call.arguments.push(Argument { name: None, at: argument.start_byte(), value: argument }),
         }
     }
     Expression::Call(call)

@@ -18,8 +18,6 @@ pub mod node_amqp;
 pub mod php;
 pub mod python;
 pub mod source;
-#[cfg(test)]
-mod tests;
 pub mod values;
 
 use std::collections::BTreeSet;

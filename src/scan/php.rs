@@ -274,7 +274,11 @@ fn call<'t>(source: &Source<'t>, node: Node<'t>) -> Expression<'t> {
         match value {
             Some(value) if value.kind() == "variadic_unpacking" => call.is_open = true,
             Some(value) => {
-                call.arguments.push(Argument { name: name.map(|name| source.text_of(name)), value });
+                call.arguments.push(Argument {
+                    name: name.map(|name| source.text_of(name)),
+                    at: argument.start_byte(),
+                    value,
+                });
             }
             None => call.is_open = true,
         }

@@ -218,11 +218,15 @@ fn call<'t>(source: &Source<'t>, node: Node<'t>) -> Expression<'t> {
         match argument.kind() {
             "keyword_argument" => {
                 if let (Some(name), Some(value)) = (field(argument, "name"), field(argument, "value")) {
-                    call.arguments.push(Argument { name: Some(source.text_of(name)), value });
+                    call.arguments.push(Argument {
+                        name: Some(source.text_of(name)),
+                        at: argument.start_byte(),
+                        value,
+                    });
                 }
             }
             "list_splat" | "dictionary_splat" => call.is_open = true,
-            _ => call.arguments.push(Argument { name: None, value: argument }),
+            _ => call.arguments.push(Argument { name: None, at: argument.start_byte(), value: argument }),
         }
     }
     if call.name == "format"
