@@ -80,7 +80,8 @@ fn comparable(mut site: Site) -> Site {
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
 async fn every_source_shows_the_same_site() {
-    let world = World::new().await;
+    // The lists of channels and connections ask those of every vhost, and fail where one is busy for long.
+    let world = World::alone().await;
     let _consumer = furnish(&world).await;
     // The API learns of consumers and connections some seconds later than the broker.
     let by_api = eventually("the API shows the consumer", async || {
