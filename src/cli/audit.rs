@@ -17,7 +17,7 @@ use crate::core::version::Version;
   rabbitmqctl list_bindings --formatter json | cti-bridge audit --from 19.05 --to 22.17 --rabbitmqctl -
   cti-bridge audit --from 14.24 --to 19.05 --accepted accepted.yaml --output junit > audit.xml
 
-Without any source the management API of the broker is asked. With `--scan` alone no broker is.
+Without any source the management API of the broker is asked. With `--scan` it is where `--management-url` says so.
 
 A file for `--accepted` is a list of entries such as
   - {id: CTI0007, client: popup.py, key: 'call_*', reason: the bridge runs here, until: 2027-06-30}

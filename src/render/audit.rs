@@ -143,6 +143,9 @@ fn title(client: &Client) -> String {
             .chain(Some(client.library.as_deref().map_or_else(|| "a client".into(), printable)))
             .collect(),
         SeenAs::Consumer => vec![format!("a consumer of queue {name}")],
+        SeenAs::Queue if client.queues.iter().all(|queue| queue.consumers.is_none()) => {
+            vec![format!("queue {name}, whoever consumes from it")]
+        }
         SeenAs::Queue => vec![format!("queue {name}, nobody seen consuming")],
         SeenAs::Exchange => vec![format!("exchange {name}")],
         SeenAs::Program => vec![name.clone()],

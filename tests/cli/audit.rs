@@ -141,7 +141,13 @@ fn an_exchange_that_goes_is_told() {
 
 #[test]
 fn a_binding_by_headers_is_held_against_names() {
-    let bindings = ["call_created", "auth_tenant_created", "service_registered_event", "no_such_event"];
+    let bindings = [
+        "call_created",
+        "auth_tenant_created",
+        "service_registered_event",
+        "chatd_presence_updated",
+        "no_such_event",
+    ];
     let site = json!({
         "schema": "cti-bridge/site/1",
         "exchanges": [{"name": "wazo-headers", "type": "headers"}],
@@ -158,6 +164,7 @@ fn a_binding_by_headers_is_held_against_names() {
     assert_eq!(fate("call_created"), "alive");
     assert_eq!(fate("auth_tenant_created"), "never_sent");
     assert_eq!(fate("service_registered_event"), "changed");
+    assert_eq!(fate("chatd_presence_updated"), "alive", "in the changelog, and in no rule");
     assert_eq!(fate("no_such_event"), "unknown_event");
 }
 
@@ -425,4 +432,55 @@ fn findings_are_explained() {
         assert!(list.contains(finding["id"].as_str().unwrap()));
     }
     assert_eq!(cti(["explain"]).run().code, 64);
+}
+
+/// The documented clients of both eras, in a directory of their own.
+fn documented(name: &str) -> Directory {
+    let modern = include_str!("../clients/modern_kombu.py");
+    let as_documented = modern.replace("os.environ.get('ROUTING_KEY', '#')", "'calls.*'");
+    assert_ne!(as_documented, modern);
+    Directory::new(name)
+        .file("legacy_2013.py", include_str!("../clients/legacy_2013.py"))
+        .file("modern_kombu.py", as_documented)
+}
+
+/// Where, which and what, for all findings.
+fn found(name: &str, from: &str, to: &str) -> Vec<String> {
+    let arguments = ["audit", "--from", from, "--to", to, "--scan", ".", "--output", "json"];
+    // Nothing listens there: a broker's address in the environment does not make a scan ask it.
+    let ran = cti(arguments).env("CTI_BRIDGE_AMQP_URL", "amqp://127.0.0.1:1").within(&documented(name)).run();
+    let report: Json = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{}", ran.stderr));
+    let mut found = Vec::new();
+    for client in report["clients"].as_array().unwrap() {
+        let file = client["name"].as_str().unwrap().trim_start_matches("./");
+        found.extend(client["findings"].as_array().unwrap().iter().map(|finding| {
+            let word = |field: &str| finding[field].as_str().unwrap().to_owned();
+            format!("{file}:{} {}: {} → {}", finding["line"], word("id"), word("what"), word("do"))
+        }));
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn the_documented_clients_are_told_what_is_the_matter_with_them() {
+    let old_library = "legacy_2013.py:8 CTI0017: `queue_declare` is called without a queue; `basic_consume` is called \
+                       with the callback first (line 17) → keep the old library for this program, or write the call \
+                       in the new form";
+    let start_first = "legacy_2013.py:11 CTI0022: binds to `xivo-cti` without declaring it → start the bridge first \
+                       (`After=cti-bridge.service`)";
+    let too_short =
+        "modern_kombu.py:21 CTI0010: `calls.*` matches no event on `xivo` → bind `calls.#`, or the exact key";
+    let never_sent = "legacy_2013.py:11 CTI0005: `call_form_result` is documented in 19.05, and nobody publishes it \
+                      since 19.04 → nothing arrives unless a program of this site publishes it; then run the bridge";
+    assert_eq!(found("documented-end", "18.04", "19.05"), [never_sent, start_first, old_library, too_short]);
+    let native = found("documented-start", "16.02", "18.04");
+    assert_eq!(native.len(), 4, "{native:#?}");
+    assert!(
+        native[0].starts_with(
+            "legacy_2013.py:11 CTI0008: `call_form_result` has the same name, key and fields on `xivo`"
+        ),
+        "{native:#?}"
+    );
+    assert_eq!(native[1..], [start_first, old_library, too_short]);
 }

@@ -132,7 +132,8 @@ impl<'s> Seen<'s> {
 
     fn queue(&self, name: &str) -> QueueUse {
         let seen = self.queues.get(name);
-        let consumers = seen.and_then(|queue| queue.consumers);
+        // The statistics of the management API come some seconds after its lists.
+        let counted = seen.and_then(|queue| queue.consumers);
         let listed = self.consumers.get(name).map(|consumers| consumers.len() as u64);
         QueueUse {
             name: name.to_owned(),
@@ -140,7 +141,7 @@ impl<'s> Seen<'s> {
             exclusive: seen.and_then(|queue| queue.exclusive),
             auto_delete: seen.and_then(|queue| queue.auto_delete),
             messages: seen.and_then(|queue| queue.messages),
-            consumers: consumers.or(listed),
+            consumers: counted.max(listed),
         }
     }
 }

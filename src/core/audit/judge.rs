@@ -155,7 +155,7 @@ fn on_legacy(known: &Known<'_>, event: &Event<'_>, bound: Bound<'_>, exchange: &
             Fate::ServedByBridge,
             Kind::ServedByBridge,
             format!("the bridge brings `{name}` back to `{}`", bound.exchange),
-            format!("{removed}; {}", on_the_wire(known, event)),
+            format!("{removed}; {}", on_the_wire(known, event, &name)),
             "run the bridge, and start it before this client".to_owned(),
         )
     };
@@ -173,8 +173,10 @@ fn is_the_same(event: &Event<'_>, key: &str) -> bool {
 }
 
 /// Where an event is to be found at the end of the upgrade.
-fn on_the_wire(known: &Known<'_>, event: &Event<'_>) -> String {
+fn on_the_wire(known: &Known<'_>, event: &Event<'_>, name: &str) -> String {
     let key = event.after.wire_keys.first().map(ToString::to_string).unwrap_or_default();
+    // An event whose rule lists no names stands in its key as the rule is written.
+    let key = if event.is_open { key.replace(&event.name, name) } else { key };
     let exchange = if platform::is_on_xivo(&key, known.to) { "xivo" } else { "wazo-headers" };
     format!("the event is on `{exchange}` under `{key}`")
 }
@@ -323,7 +325,7 @@ fn changed(known: &Known<'_>, event: &Event<'_>, name: &str, key: Option<&str>) 
 }
 
 /// The event's own name, or what stands in the key for one whose names cannot be listed.
-fn named(event: &Event<'_>, key: &str) -> String {
+pub(super) fn named(event: &Event<'_>, key: &str) -> String {
     if !event.is_open {
         return event.name.clone();
     }
@@ -412,6 +414,9 @@ fn by_headers(known: &Known<'_>, bound: Bound<'_>) -> Verdict {
         return Verdict { fate: Fate::Alive, events: Vec::new(), said: Vec::new() };
     };
     let numbers = known.named(name);
+    if numbers.is_empty() && known.is_told_of(name) {
+        return Verdict { fate: Fate::Alive, events: vec![(name.to_owned(), Fate::Alive)], said: Vec::new() };
+    }
     if numbers.is_empty() {
         return unknown(known, Bound { key: name, ..bound }, "headers");
     }

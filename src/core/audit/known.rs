@@ -16,6 +16,7 @@ pub(super) struct Known<'h> {
     pub(super) from: Version,
     pub(super) to: Version,
     pub(super) events: Vec<Event<'h>>,
+    history: History<'h>,
     keys: Vec<Key>,
     by_first_word: HashMap<String, Vec<usize>>,
     /// Keys whose first word is open.
@@ -89,6 +90,7 @@ impl<'h> Known<'h> {
             from,
             to,
             events: Vec::new(),
+            history,
             keys: Vec::new(),
             by_first_word: HashMap::new(),
             anywhere: Vec::new(),
@@ -244,6 +246,12 @@ impl<'h> Known<'h> {
     /// The events of this name, legacy or modern.
     pub(super) fn named(&self, name: &str) -> &[usize] {
         self.by_name.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether the changelog has an event of this name at the end of the upgrade; no rule has to.
+    pub(super) fn is_told_of(&self, name: &str) -> bool {
+        let told = Upgrade::new(None, Some(self.to)).map(|upgrade| self.history.changes(name, upgrade));
+        told.is_ok_and(|told| told.last().is_some_and(|change| change.change.kind != ChangeKind::Deleted))
     }
 
     /// Every name and every key, for suggestions.

@@ -1,6 +1,6 @@
 //! A client program as a client: what its source binds, declares and publishes.
 
-use super::judge::{Bound, Judge};
+use super::judge::{self, Bound, Judge};
 use super::known::Known;
 use super::{BindingFate, Client, Finding, QueueUse, SeenAs, Unseen, habits, platform};
 use crate::core::finding::{Fate, Kind};
@@ -259,7 +259,7 @@ fn publications(program: &Program, known: &Known<'_>) -> Vec<Finding> {
                         "publishes `{key}` on `{exchange}`, which the bridge does not listen for by default"
                     ),
                     "by default it listens for what legacy programs of the platform published".to_owned(),
-                    format!("run the bridge with `--legacy-event {}`", event.name),
+                    format!("run the bridge with `--legacy-event {}`", judge::named(event, key)),
                 )
             }
         };

@@ -24,7 +24,8 @@ pub(super) fn unknown(known: &Known<'_>, bound: Bound<'_>, kind: &str) -> Said {
 }
 
 fn unlisted() -> String {
-    "the catalog has the documented events, and those of the legacy exchanges".into()
+    "the catalog has the documented events and those of the legacy exchanges; whether others are sent is not known here"
+        .into()
 }
 
 fn did_you_mean<'w>(words: impl Iterator<Item = &'w str>, key: &str) -> String {

@@ -26,7 +26,7 @@ pub fn site(text: &str, vhost: Option<&str>, source: &str) -> Result<Site, FileE
             .find_map(|field| Row(&definitions).text(field)),
         gaps: vec![
             gap(Aspect::Queues, "exclusive queues, which are never exported"),
-            gap(Aspect::Bindings, "bindings of exclusive queues"),
+            gap(Aspect::Bindings, "bindings of exclusive queues, which an export by HTTP leaves out"),
             gap(Aspect::Consumers, "consumers"),
             gap(Aspect::Connections, "connections"),
             gap(Aspect::Traffic, "how much is published"),
