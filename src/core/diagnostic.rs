@@ -158,10 +158,14 @@ pub fn did_you_mean<'c>(written: &str, candidates: impl IntoIterator<Item = &'c 
 /// The candidate that was probably meant.
 #[must_use]
 pub fn closest<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let length = written.chars().count();
+    let limit = |candidate: &str| 1.max(candidate.len() / 4);
     candidates
         .into_iter()
+        // No distance is less than the difference in length, which is told at once.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= limit(candidate))
         .map(|candidate| (strsim::damerau_levenshtein(written, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1.max(candidate.len() / 4))
+        .filter(|(distance, candidate)| *distance <= limit(candidate))
         .min()
         .map(|(_, candidate)| candidate)
 }

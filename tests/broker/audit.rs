@@ -7,13 +7,12 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::{env, fs};
 
-use cti_bridge::core::site::rabbitmqctl::COMMANDS;
 use lapin::options::{BasicConsumeOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, LongString};
 use lapin::{Channel, Connection, ConnectionProperties, Consumer, ExchangeKind};
 use serde_json::Value;
 
-use super::harness::{World, eventually, management_url, rabbitmqctl_meanwhile};
+use super::harness::{World, eventually, lists, management_url, rabbitmqctl_meanwhile};
 
 const UPGRADE: [&str; 5] = ["audit", "--from", "18.04", "--to", "19.05"];
 
@@ -161,18 +160,9 @@ async fn six_clients_are_told_the_same_by_every_source_that_shows_them() {
     let all = findings(&world, &live).await;
     assert_eq!(all.len(), 5, "the healthy client has none: {all:#?}");
 
-    let mut lists = vec!["--vhost".to_owned(), world.vhost.clone()];
-    for (number, command) in COMMANDS.iter().enumerate() {
-        let mut arguments = vec!["--formatter", "json"];
-        if !command.starts_with("list_connections") && !command.starts_with("list_channels") {
-            arguments.extend(["-p", world.vhost.as_str()]);
-        }
-        arguments.extend(command.split(' '));
-        let text = rabbitmqctl_meanwhile(&arguments).await;
-        let file = world.file(&format!("list-{number}.json"), &text);
-        lists.extend(["--rabbitmqctl".to_owned(), file.display().to_string()]);
-    }
-    let lists: Vec<&str> = lists.iter().map(String::as_str).collect();
+    let files: Vec<String> = lists(&world).await.iter().map(|file| file.display().to_string()).collect();
+    let lists = files.iter().flat_map(|file| ["--rabbitmqctl", file]);
+    let lists: Vec<&str> = lists.chain(["--vhost", world.vhost.as_str()]).collect();
     assert_eq!(settled(&audit(&world, &lists, "text").await, &clients, &directory), by_api);
     assert_eq!(findings(&world, &lists).await, all);
 

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
+use cti_bridge::core::site::rabbitmqctl::COMMANDS;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{
@@ -228,6 +229,21 @@ pub async fn rabbitmqctl_meanwhile(arguments: &[&str]) -> String {
     let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     let run = move || rabbitmqctl(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+/// The lists of a vhost that show a site, each in a file.
+pub async fn lists(world: &World) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for (number, command) in COMMANDS.iter().enumerate() {
+        let mut arguments = vec!["--formatter", "json"];
+        if !command.starts_with("list_connections") && !command.starts_with("list_channels") {
+            arguments.extend(["-p", world.vhost.as_str()]);
+        }
+        arguments.extend(command.split(' '));
+        let text = rabbitmqctl_meanwhile(&arguments).await;
+        files.push(world.file(&format!("list-{number}.json"), &text));
+    }
+    files
 }
 
 /// Waits until `probe` has something.

@@ -6,7 +6,6 @@ use std::process::{Command, Output, Stdio};
 use cti_bridge::cli::{BrokerFrom, SiteFrom, Sources};
 use cti_bridge::commands::Failure;
 use cti_bridge::commands::site::observe;
-use cti_bridge::core::site::rabbitmqctl::COMMANDS;
 use cti_bridge::core::site::{Aspect, Site};
 use cti_bridge::exit_code::Exit;
 use lapin::options::{BasicConsumeOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
@@ -15,7 +14,8 @@ use lapin::{Consumer, ExchangeKind};
 use serde_json::Value;
 
 use super::harness::{
-    PASSWORD, STRANGER, World, eventually, long, management_url, rabbitmqctl, rabbitmqctl_meanwhile, table,
+    PASSWORD, STRANGER, World, eventually, lists, long, management_url, rabbitmqctl, rabbitmqctl_meanwhile,
+    table,
 };
 
 fn look(world: &World, sources: Sources) -> Result<Site, Failure> {
@@ -95,17 +95,7 @@ async fn every_source_shows_the_same_site() {
     assert_eq!(by_api.consumers[0].connection.as_ref(), Some(&by_api.connections[0].name));
     assert!(by_api.permissions.iter().any(|permission| permission.user == "guest"));
 
-    let mut lists = Vec::new();
-    for (number, command) in COMMANDS.iter().enumerate() {
-        let mut arguments = vec!["--formatter", "json"];
-        if !command.starts_with("list_connections") && !command.starts_with("list_channels") {
-            arguments.extend(["-p", world.vhost.as_str()]);
-        }
-        arguments.extend(command.split(' '));
-        let text = rabbitmqctl_meanwhile(&arguments).await;
-        lists.push(world.file(&format!("list-{number}.json"), &text));
-    }
-    let by_lists = look(&world, Sources { rabbitmqctl: lists, ..Sources::default() }).unwrap();
+    let by_lists = look(&world, Sources { rabbitmqctl: lists(&world).await, ..Sources::default() }).unwrap();
     let (api, ctl) = (comparable(by_api.clone()), comparable(by_lists));
     assert_eq!(ctl.exchanges, api.exchanges);
     assert_eq!(ctl.queues, api.queues);

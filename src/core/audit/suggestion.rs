@@ -29,8 +29,6 @@ fn unlisted() -> String {
 }
 
 fn did_you_mean<'w>(words: impl Iterator<Item = &'w str>, key: &str) -> String {
-    let mut words: Vec<&str> = words.collect();
-    words.sort_unstable();
     match closest(key, words) {
         Some(word) => format!("did you mean `{word}`?"),
         None => {
