@@ -12,6 +12,7 @@ use super::bridge::Direction;
 use super::printable::{at_most, printable};
 use super::properties::{MAX_HEADER_BYTES, table_bytes};
 use crate::core::message::{Reason, Refusal};
+use crate::core::quarantined::INTERNAL_ERROR;
 
 /// The most that the explanation may take.
 const MAX_DETAIL_BYTES: usize = 1024;
@@ -38,7 +39,7 @@ impl Cause<'_> {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.reason.code(),
-            Self::InternalError => "internal_error",
+            Self::InternalError => INTERNAL_ERROR,
         }
     }
 

@@ -3,6 +3,10 @@
 use clap::{Args, Subcommand};
 use jiff::SignedDuration;
 
+use crate::core::diagnostic::did_you_mean;
+use crate::core::message::Reason;
+use crate::core::quarantined::{DELIVERY_LIMIT, INTERNAL_ERROR};
+
 use super::{BrokerFrom, DaemonFrom, Output};
 
 /// What to do with the messages in quarantine.
@@ -89,7 +93,7 @@ pub struct Select {
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
     /// For this reason, such as `unknown_event`; may be repeated
-    #[arg(long, value_name = "REASON", value_delimiter = ',')]
+    #[arg(long, value_name = "REASON", value_delimiter = ',', value_parser = reason)]
     pub reason: Vec<String>,
     /// Events of this name; may be repeated
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
@@ -103,6 +107,17 @@ pub struct Select {
     /// There for no longer than this
     #[arg(long, value_name = "AGE", value_parser = age)]
     pub newer_than: Option<SignedDuration>,
+}
+
+/// Every reason that a message in quarantine can have.
+fn reason(text: &str) -> Result<String, String> {
+    let own = Reason::ALL.map(Reason::code);
+    let known: Vec<&str> = own.into_iter().chain([INTERNAL_ERROR, DELIVERY_LIMIT]).collect();
+    if known.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(did_you_mean(text, known.iter().copied())
+        .unwrap_or_else(|| format!("expected one of {}", known.join(", "))))
 }
 
 fn age(text: &str) -> Result<SignedDuration, String> {

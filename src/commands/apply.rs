@@ -32,6 +32,10 @@ pub fn apply(command: &Apply) -> Result<Exit, Failure> {
     work.refuse_what_cannot_be()?;
     let path = command.state.clone().unwrap_or_else(|| beside(&command.plan));
     let mut state = StateFile::read_or_new(&path, &file.broker)?;
+    if state.journal.to_undo().is_empty() {
+        // What was taken back stands in the way of nothing.
+        state.start_anew(&file.broker);
+    }
     work.refuse_another_journal(&state, &file.broker)?;
     let mut standing = work.standing(&state)?;
     let pending = standing.pending(work.plan);
@@ -51,6 +55,7 @@ pub fn apply(command: &Apply) -> Result<Exit, Failure> {
             standing = work.standing(&state)?;
         }
     }
+    state.begin()?;
     let carried_out = runtime::block_on(|| work.carry_out(&standing, &mut state));
     if command.output == Output::Json {
         super::print(&document(work.plan, &state))?;

@@ -103,15 +103,28 @@ fn brokers(config: &Config) -> Vec<&BrokerAddress> {
 
 struct Found {
     messages: Vec<Quarantined>,
+    /// All that are there, chosen or not.
+    there: usize,
     /// All that fit, by reason, shown or not.
     by_reason: BTreeMap<String, usize>,
 }
 
+impl Found {
+    /// What to say when none is chosen.
+    fn nothing(&self) -> String {
+        match self.there {
+            0 => "nothing in quarantine\n".into(),
+            there => format!("none of {} in quarantine is meant\n", counted(there, "message")),
+        }
+    }
+}
+
 async fn look(config: &Config, selection: Selection, limit: usize) -> Result<Found, Failure> {
-    let mut found = Found { messages: Vec::new(), by_reason: BTreeMap::new() };
+    let mut found = Found { messages: Vec::new(), there: 0, by_reason: BTreeMap::new() };
     for address in brokers(config) {
         let mut shelf = open(config, address).await?;
         while let Some(Item { message, .. }) = shelf.next().await.map_err(|error| cannot(&error))? {
+            found.there += 1;
             if selection.takes(&message) {
                 *found.by_reason.entry(reason_of(&message).to_owned()).or_default() += 1;
                 if limit == 0 || found.messages.len() < limit {
@@ -274,7 +287,7 @@ fn listed(found: &Found, output: Output) -> String {
     }
     let total: usize = found.by_reason.values().sum();
     if total == 0 {
-        return "nothing in quarantine\n".into();
+        return found.nothing();
     }
     let mut rows = vec![["ID", "TIME", "DIRECTION", "REASON", "EVENT", "RULE", "BYTES"].map(str::to_owned)];
     for message in &found.messages {
@@ -322,7 +335,7 @@ fn shown(found: &Found, translator: &Translator, output: Output) -> String {
         return document("quarantine-show", json!({ "messages": messages.collect::<Vec<_>>() }));
     }
     if found.messages.is_empty() {
-        return "nothing in quarantine\n".into();
+        return found.nothing();
     }
     let texts: Vec<String> = found.messages.iter().map(|message| message_text(message, translator)).collect();
     texts.join("\n")

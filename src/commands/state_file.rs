@@ -54,6 +54,27 @@ impl StateFile {
         Ok(Self { path: path.to_owned(), file: None, whole: 0, journal })
     }
 
+    /// Forgets what is in it, once nothing of it is left to be undone: another plan can be noted there.
+    pub fn start_anew(&mut self, broker: &str) {
+        *self = Self {
+            path: std::mem::take(&mut self.path),
+            file: None,
+            whole: 0,
+            journal: Journal::new(env!("CARGO_PKG_VERSION"), broker),
+        };
+    }
+
+    /// Makes the file where there is none yet, so that there is something to roll back, even if it is nothing.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn begin(&mut self) -> Result<(), Failure> {
+        let begun = if self.whole > 0 { Ok(()) } else { self.open().map(drop) };
+        begun.map_err(|error| {
+            Failure::new(Exit::Unreachable, format!("cannot write {}: {error}", self.shown()))
+        })
+    }
+
     /// Its path, for people.
     #[must_use]
     pub fn shown(&self) -> String {
@@ -77,23 +98,27 @@ impl StateFile {
     }
 
     fn write(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = String::new();
+        let text = serde_json::to_string(line)? + "\n";
+        let file = self.open()?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    }
+
+    /// The file with its first line, ready for the next one.
+    fn open(&mut self) -> io::Result<&mut File> {
         if self.file.is_none() {
-            let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+            let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
             // What a torn line began is taken away, so that the next one begins where a line does.
             file.set_len(self.whole)?;
             if self.whole == 0 {
-                text = serde_json::to_string(&self.journal.header)? + "\n";
+                file.write_all((serde_json::to_string(&self.journal.header)? + "\n").as_bytes())?;
+                file.sync_all()?;
             }
             // The name of a new file is on the disk when its directory is.
             let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
             File::open(directory.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
             self.file = Some(file);
         }
-        text.push_str(&serde_json::to_string(line)?);
-        text.push('\n');
-        let Some(file) = &mut self.file else { return Err(io::Error::other("the file is not open")) };
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+        self.file.as_mut().ok_or_else(|| io::Error::other("the file is not open"))
     }
 }

@@ -95,7 +95,7 @@ pub enum JournalError {
 
 /// Where a plan and a journal do not belong together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("step {step} of the plan is `{planned}`, and the state file has `{journalled}`")]
+#[error("step {step} of the plan: {planned}; of the state file: {journalled}")]
 pub struct OtherPlan {
     /// The step.
     pub step: usize,

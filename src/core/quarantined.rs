@@ -9,6 +9,9 @@ use super::translate::Translator;
 /// (`x-first-death-reason` of RabbitMQ).
 pub const DELIVERY_LIMIT: &str = "delivery_limit";
 
+/// The reason of a message whose translation panicked, which is a bug.
+pub const INTERNAL_ERROR: &str = "internal_error";
+
 /// A message in quarantine, with everything that is known of how it came.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Quarantined {

@@ -121,6 +121,29 @@ async fn there_and_back(name: &str, version: &str) {
     let again = rollback(&world).await;
     assert_eq!(again.code, Some(0), "{again:?}");
     assert_eq!(topology(&world).await, before);
+
+    // What was taken back stands in the way of no other plan.
+    let other = planned(&world, &["--modern-version", version, "--legacy-event", "call_created"]).await;
+    assert_eq!(other.code, Some(2), "{other:?}");
+    let applied = apply(&world).await;
+    assert_eq!(applied.code, Some(0), "{applied:?}");
+    let undone = rollback(&world).await;
+    assert_eq!(undone.code, Some(0), "{undone:?}");
+    assert_eq!(topology(&world).await, before);
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn where_the_bridge_ran_before_nothing_is_done_and_nothing_undone() {
+    let world = World::new().await;
+    world.bridge().start().await.stop().await;
+    let before = topology(&world).await;
+    assert_eq!(planned(&world, &[]).await.code, Some(0));
+    let applied = apply(&world).await;
+    assert_eq!(applied.code, Some(0), "{applied:?}");
+    let undone = rollback(&world).await;
+    assert_eq!(undone.code, Some(0), "{undone:?}");
+    assert_eq!(topology(&world).await, before);
 }
 
 /// Every documented event as a recording of the exchange `xivo`.

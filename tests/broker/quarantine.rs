@@ -72,6 +72,11 @@ async fn looking_takes_nothing_away() {
     );
 
     assert_eq!(quarantine(&world, &["show", "00000000"]).await.code, Some(66));
+    let none = quarantine(&world, &["list", "--event", "call_ended"]).await.stdout;
+    assert_eq!(none, "none of 3 messages in quarantine is meant\n");
+    let misspelt = quarantine(&world, &["drop", "--reason", "not_jsn", "--approve"]).await;
+    assert_eq!(misspelt.code, Some(64));
+    assert!(misspelt.stderr.contains("did you mean `not_json`?"), "{}", misspelt.stderr);
     assert_eq!(listed(&world, &[]).await.len(), 3);
 }
 
