@@ -61,6 +61,11 @@ pub enum AddressError {
         /// Which part of the address.
         part: &'static str,
     },
+    /// A `/` in the user name or the password.
+    #[error(
+        "there is an `@` behind the `/` of the broker address: write `%2f` for a `/`, and `%40` for an `@` in a vhost"
+    )]
+    Slash,
     /// Options after `?`, or a fragment after `#`.
     #[error("options in the broker address are not supported: leave out what follows `?` or `#`")]
     Options,
@@ -83,6 +88,10 @@ impl BrokerAddress {
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
+        // A `/` in the password ends the authority, and the rest of it would be shown as the vhost.
+        if !authority.contains('@') && path.contains('@') {
+            return Err(AddressError::Slash);
+        }
         if path.contains(['?', '#']) {
             return Err(AddressError::Options);
         }
@@ -274,6 +283,15 @@ mod tests {
         assert_eq!(all.to_string(), "amqps://us@er@[::1]:1234/a b/c");
         assert_eq!(address("amqp://u:a@b:c@h").password.expose_secret(), "a@b:c");
         assert_eq!(address("amqp://u:@h").password.expose_secret(), "");
+    }
+
+    #[test]
+    fn a_slash_in_a_password_is_refused_before_anything_of_it_is_shown() {
+        for url in ["amqp://user:12/secret@host:5672/v", "amqp://user:a/b@host", "amqp://h/v@w"] {
+            let error = BrokerAddress::parse(url).unwrap_err();
+            assert_eq!(error, AddressError::Slash, "{url}");
+        }
+        assert!(BrokerAddress::parse("amqp://u:12%2fsecret@host:5672/v%40w").is_ok());
     }
 
     #[test]

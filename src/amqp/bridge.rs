@@ -50,7 +50,7 @@ impl Bridge {
 impl Side {
     /// Whether the broker itself puts a message away that ends every session.
     pub(super) fn broker_puts_poison_away(&self) -> bool {
-        self.topology.queues.iter().any(|queue| queue.poison.is_some())
+        self.topology.queues.iter().any(|queue| queue.dead_letter_queue.is_some())
     }
 }
 

@@ -110,7 +110,13 @@ impl Player {
                 Some(confirm) = window.next() => on(arrival(confirm)?),
                 () = sleep_until(at), if !is_full => {
                     let Some(due) = waiting.take() else { break };
-                    window.push_back(self.publish(due.message).await?);
+                    // A broker that takes no messages keeps a publication waiting.
+                    let published = tokio::select! {
+                        biased;
+                        () = &mut shutdown => break,
+                        published = self.publish(due.message) => published,
+                    };
+                    window.push_back(published?);
                     waiting = next();
                 }
             }

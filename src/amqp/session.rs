@@ -12,8 +12,9 @@ use futures_util::StreamExt;
 use futures_util::future::{join_all, try_join};
 use futures_util::stream::{BoxStream, SelectAll, select_all};
 use lapin::options::{BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
+use lapin::protocol::AMQPErrorKind;
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Connection, ConnectionStatus, Consumer};
+use lapin::{Channel, Connection, ConnectionStatus, Consumer, ErrorKind};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -120,7 +121,9 @@ pub(super) enum Notice {
 impl Session {
     pub(super) async fn open(bridge: &Bridge, opening: Opening<'_>) -> Result<Self, OpenError> {
         let (from, to) = bridge.sides(opening.direction);
-        let (source, target) = (from.address.node(opening.turn), to.address.node(opening.turn));
+        // The source's nodes in turn, and the target's one further each time these are through: every pair comes.
+        let rounds = opening.turn / from.address.nodes().count().max(1);
+        let (source, target) = (from.address.node(opening.turn), to.address.node(opening.turn + rounds));
         let at = Cell::new((&source, Stage::Connecting));
         let opened = timeout(OPEN_TIMEOUT, Self::build(bridge, opening, [&source, &target], &at)).await;
         let (address, doing) = at.get();
@@ -250,6 +253,12 @@ impl Link {
     }
 }
 
+/// Whether the broker closed a channel only.
+fn is_of_a_channel(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(refusal) = error.kind() else { return false };
+    matches!(refusal.kind(), AMQPErrorKind::Soft(_))
+}
+
 async fn confirming(connection: &Connection) -> Result<Channel, SetUpError> {
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -270,6 +279,9 @@ impl Events {
                     return Notice::Blocked { broker, reason };
                 }
                 Some((broker, lapin::Event::ConnectionUnblocked)) => return Notice::Unblocked { broker },
+                // A channel that the broker closed. The direction sees it on its own channels; any other one is the
+                // watch's, and what that finds is no fault of the session.
+                Some((_, lapin::Event::Error(error))) if is_of_a_channel(&error) => {}
                 Some((_, lapin::Event::Error(error))) => return Notice::Fault(Fault::Lost(error)),
                 Some(_) => {}
                 None => return Notice::Fault(Fault::Closed),

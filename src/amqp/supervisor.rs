@@ -221,6 +221,8 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
     fn not_opened(&mut self, open_error: &OpenError) -> Duration {
         let bridge = self.bridge;
         let cause = open_error.to_string();
+        // After a careful session it counts as consuming still.
+        self.state.lost(self.direction);
         if lost_while_consuming(open_error) {
             // The first delivery came and ended it, before the session was complete.
             self.care.borrow_mut().begin(bridge.prefetch_count);

@@ -28,10 +28,12 @@ const REMINDER: Duration = Duration::from_secs(300);
 pub(super) async fn watch(bridge: &Bridge, link: &Link, [source, target]: [&Connection; 2]) -> Fault {
     let (from, to) = bridge.sides(link.direction);
     let beyond = exchanges_of(&to.topology);
-    let mut said = Said::default();
+    let mut said = [Said::default(), Said::default()];
     loop {
         sleep(bridge.watch_period).await;
-        for (connection, topology) in [(source, &from.topology), (target, &beyond)] {
+        for (said, (connection, topology)) in
+            said.iter_mut().zip([(source, &from.topology), (target, &beyond)])
+        {
             // Nothing is answered on a connection that is blocked.
             if connection.status().blocked() {
                 continue;

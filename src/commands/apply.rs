@@ -195,7 +195,7 @@ impl Work<'_> {
                 None => migrator.insert(self.connect().await?),
             };
             eprintln!("step {number} of {}: {action}", self.plan.steps.len());
-            if self.do_step(migrator, state, number, action).await? {
+            if self.do_step(migrator, state, (number, action), standing.look.site().is_some()).await? {
                 count += 1;
             }
         }
@@ -210,17 +210,23 @@ impl Work<'_> {
         &self,
         migrator: &Migrator,
         state: &mut StateFile,
-        number: usize,
-        action: &Action,
+        (number, action): (usize, &Action),
+        is_seen: bool,
     ) -> Result<bool, Failure> {
         // Somebody may have been quicker than us; then it is not ours, and has to be what the plan says.
         let is_there =
             exists(migrator, action).await.map_err(|error| self.failed(number, action, &error, state))?;
-        if is_there != Some(true) {
+        // AMQP does not tell whether a binding was there. One between what others made may have been, and is not ours.
+        let is_ours = match (is_there, action) {
+            (Some(is_there), _) => !is_there,
+            (None, Action::Bind(_)) => is_seen || state.journal.made_an_end_of(action),
+            (None, _) => true,
+        };
+        if is_ours {
             state.note(number, State::Doing, action)?;
         }
         match migrator.perform(action, Messages::Keep).await {
-            Ok(()) if is_there == Some(true) => {
+            Ok(()) if !is_ours => {
                 settle(state, number, action)?;
                 Ok(false)
             }

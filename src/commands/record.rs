@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -275,7 +276,8 @@ fn open(path: &Path, force: bool) -> io::Result<File> {
     } else {
         options.create_new(true)
     };
-    options.write(true).open(path)
+    // Calls and chats are nobody else's business.
+    options.write(true).mode(0o600).open(path)
 }
 
 fn described(source: &Source) -> String {

@@ -53,8 +53,9 @@ pub fn verify(command: &Verify) -> Result<Exit, Failure> {
     check_examples(&mappings)?;
     // Without an identity of its own nothing that matters here depends on it: who answers tells who it is.
     let translator = daemon::translator(&config, &config.identity.clone().map_or_else(nobody, Ok)?)?;
-    let site = observed(command)?;
+    // First, for standard input can be read only once.
     runtime::with_deep_stacks()?;
+    let site = observed(command)?;
     let patience = Duration::from_secs(command.patience);
     let work = Work { config: &config, mappings: &mappings, patience, site: site.as_ref() };
     let report = runtime::block_on(|| work.report(&translator))?;

@@ -7,14 +7,16 @@ use super::catalog::Entry;
 use super::probe::PROBE_KEY;
 use super::rule::DEFAULT_LEGACY_EXCHANGE;
 use super::settings::{Listen, Probes};
-use super::topology::{
-    Binding, Declare, Destination, Exchange, ExchangeKind, Poison, Queue, QueueKind, Topology,
-};
+use super::topology::{Binding, Declare, Destination, Exchange, ExchangeKind, Queue, QueueKind, Topology};
 use super::translate::Translator;
 
 /// A message that was delivered so often and never acked ends every session. It is delivered alone by then, so
 /// that this counts against no other, and seldom enough for a broker that restarts again and again.
 const DELIVERY_LIMIT: u32 = 10;
+
+/// Whoever looks into the quarantine puts back what it looked at, and that counts as a delivery. RabbitMQ 4, and a
+/// policy, drop a message that was looked at often; -1 for no limit is known to RabbitMQ 4 only.
+const WITHOUT_LIMIT: u32 = i32::MAX as u32;
 
 /// The exchange of AMI events, 14.02 to 14.24 (xivo-amid).
 const AMI_EXCHANGE: &str = "xivo-ami";
@@ -75,15 +77,21 @@ impl Intake {
     }
 
     fn queues(&self, intake: String) -> Vec<Queue> {
-        let poison = (self.queue_kind == QueueKind::Quorum)
-            .then(|| Poison { delivery_limit: DELIVERY_LIMIT, quarantine_queue: self.quarantine_queue() });
-        let intake = Queue { name: intake, kind: self.queue_kind, single_active_consumer: true, poison };
+        let counts_deliveries = self.queue_kind == QueueKind::Quorum;
+        let intake = Queue {
+            name: intake,
+            kind: self.queue_kind,
+            single_active_consumer: true,
+            delivery_limit: counts_deliveries.then_some(DELIVERY_LIMIT),
+            dead_letter_queue: counts_deliveries.then(|| self.quarantine_queue()),
+        };
         // Read by hand and rarely, by any number of readers.
         let quarantine = Queue {
             name: self.quarantine_queue(),
             kind: self.queue_kind,
             single_active_consumer: false,
-            poison: None,
+            delivery_limit: counts_deliveries.then_some(WITHOUT_LIMIT),
+            dead_letter_queue: None,
         };
         vec![intake, quarantine]
     }

@@ -182,6 +182,18 @@ impl Journal {
         matches!(self.state(step), Some(State::Doing | State::Done | State::Undoing))
     }
 
+    /// Whether a step of this journal made one of the ends of a binding.
+    #[must_use]
+    pub fn made_an_end_of(&self, action: &Action) -> bool {
+        let (exchanges, queues) = action.names();
+        let makes_it = |line: &Line| match &line.action {
+            Action::DeclareExchange(exchange) => exchanges.contains(&exchange.name.as_str()),
+            Action::DeclareQueue(queue) => queues.contains(&queue.name.as_str()),
+            _ => false,
+        };
+        self.steps.iter().any(|line| self.is_ours(line.step) && makes_it(line))
+    }
+
     /// What is ours and to be undone, the last step first.
     #[must_use]
     pub fn to_undo(&self) -> Vec<&Line> {

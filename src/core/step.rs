@@ -196,6 +196,10 @@ fn described_queue(queue: &Queue) -> String {
         let limit = arguments.remove("x-delivery-limit").map(|limit| format!(" after {limit} deliveries"));
         words.push(format!("to {to}{}", limit.unwrap_or_default()));
     }
+    if arguments.get("x-delivery-limit").and_then(Json::as_i64) == Some(i32::MAX.into()) {
+        arguments.remove("x-delivery-limit");
+        words.push("no delivery limit".to_owned());
+    }
     described(&queue.name, words, &flags, &arguments)
 }
 

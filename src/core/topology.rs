@@ -72,8 +72,12 @@ pub struct Queue {
     pub kind: QueueKind,
     /// Whether one consumer at a time gets all messages, and the next one takes over when it goes.
     pub single_active_consumer: bool,
-    /// What becomes of a message that ends every session it is delivered to; quorum queues only.
-    pub poison: Option<Poison>,
+    /// After so many deliveries that were not acked the broker itself puts a message away; quorum queues only.
+    ///
+    /// RabbitMQ 4 has a limit of 20 by default and then drops the message.
+    pub delivery_limit: Option<u32>,
+    /// The queue that it goes to then; without one it is dropped.
+    pub dead_letter_queue: Option<String>,
 }
 
 impl Queue {
@@ -86,25 +90,16 @@ impl Queue {
         if self.single_active_consumer {
             set("x-single-active-consumer", true.into());
         }
-        if let Some(poison) = &self.poison {
-            set("x-delivery-limit", poison.delivery_limit.into());
+        if let Some(limit) = self.delivery_limit {
+            set("x-delivery-limit", limit.into());
+        }
+        if let Some(queue) = &self.dead_letter_queue {
             // The default exchange: straight to the queue of this name.
             set("x-dead-letter-exchange", "".into());
-            set("x-dead-letter-routing-key", poison.quarantine_queue.as_str().into());
+            set("x-dead-letter-routing-key", queue.as_str().into());
         }
         arguments
     }
-}
-
-/// How the broker itself puts a message away that no consumer survives.
-///
-/// RabbitMQ 4 has a limit of 20 deliveries by default and then drops the message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Poison {
-    /// After this many deliveries that were not acked.
-    pub delivery_limit: u32,
-    /// The queue it goes to.
-    pub quarantine_queue: String,
 }
 
 /// The type of a queue.

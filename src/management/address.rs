@@ -44,6 +44,10 @@ impl ManagementAddress {
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
+        // A `/` in the password ends the authority, and the rest of it would be shown as a path.
+        if !authority.contains('@') && path.contains('@') {
+            return Err(ManagementAddressError::Malformed);
+        }
         // The last `@`: people forget to encode the one in their password.
         let (user_info, place) = authority.rsplit_once('@').unwrap_or(("", authority));
         let path = path.trim_end_matches('/');

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use crate::amqp::{Incoming, Outgoing, Probing, SetUpError};
@@ -62,7 +63,20 @@ impl Asking<'_> {
                 sent.borrow_mut().insert(number, Instant::now());
             });
             let answers = until(self.to, last, self.patience, &sent, &mut asked.arrivals);
-            let ((), is_answered) = tokio::try_join!(sending, answers)?;
+            // A broker that takes no messages confirms none: who waits for the answers gives up first.
+            let is_answered = {
+                let (mut sending, mut answers) = (pin!(sending), pin!(answers));
+                let mut is_sent = false;
+                loop {
+                    tokio::select! {
+                        sent = &mut sending, if !is_sent => {
+                            sent?;
+                            is_sent = true;
+                        }
+                        answered = &mut answers => break answered?,
+                    }
+                }
+            };
             if !is_answered {
                 return Ok(asked);
             }

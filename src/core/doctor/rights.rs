@@ -44,8 +44,8 @@ pub(super) fn needed(topologies: &[Topology]) -> BTreeSet<(Right, String)> {
             for right in [Right::Configure, Right::Write, Right::Read] {
                 needed.insert((right, queue.name.clone()));
             }
-            if let Some(poison) = &queue.poison {
-                needed.insert((Right::Write, poison.quarantine_queue.clone()));
+            if let Some(queue) = &queue.dead_letter_queue {
+                needed.insert((Right::Write, queue.clone()));
             }
         }
         for binding in topology.bindings.iter().chain(&topology.obsolete_bindings) {

@@ -105,7 +105,7 @@ fn an_empty_broker_gets_all_that_the_bridge_needs_in_an_order_that_works() {
             "+ xivo-status-updates (direct, durable)",
             "+ xivo (topic, durable)",
             &format!("+ cti-bridge.legacy ({intake})"),
-            "+ cti-bridge.quarantine (quorum, durable)",
+            "+ cti-bridge.quarantine (quorum, no delivery limit, durable)",
             &format!("+ cti-bridge.modern ({intake})"),
             "+ `xivo-ami` → exchange `xivo-cti`, key `#`",
             "+ `xivo-cti` → queue `cti-bridge.legacy`, key `call_form_result`",
