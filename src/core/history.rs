@@ -216,6 +216,17 @@ impl<'h> History<'h> {
                 && self.mappings.rules().any(|rule| rule.names(name) && rule.event.to_string() == written)
     }
 
+    /// Without what was itself deleted by then: nobody can go over to that.
+    fn still_there(&self, mut successors: Vec<Successor<'h>>, version: Version) -> Vec<Successor<'h>> {
+        successors.retain(|successor| {
+            let told = self.told_of(&successor.name).filter(|change| change.version <= version);
+            told.filter(|change| change.kind != Kind::Changed)
+                .last()
+                .is_none_or(|change| change.kind != Kind::Deleted)
+        });
+        successors
+    }
+
     /// What is known of an event at a version.
     #[must_use]
     pub fn at(&self, name: &str, version: Version) -> State<'h> {
@@ -226,7 +237,7 @@ impl<'h> History<'h> {
         State {
             documented: documented(&until_then),
             published: published(name, version, rule, &told),
-            successors: successors(name, &until_then, rule),
+            successors: self.still_there(successors(name, &until_then, rule), version),
             lost: rule.map_or(&[], |rule| &rule.lost),
             reason: rule.and_then(|rule| match &rule.modern {
                 Modern::None { reason } => Some(reason.as_str()),

@@ -484,3 +484,12 @@ fn the_documented_clients_are_told_what_is_the_matter_with_them() {
     );
     assert_eq!(native[1..], [start_first, old_library, too_short]);
 }
+
+#[test]
+fn nobody_is_sent_to_an_event_that_is_deleted_too() {
+    let site = site(&[("xivo-cti", "chat_message_event")]);
+    let ran = audit("chat", &site, "18.04", "19.05", &[]);
+    assert!(ran.stdout.contains("`chat_message_event` is deleted"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("chat_message_sent"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("`chatd_user_room_message_created` comes closest"), "{}", ran.stdout);
+}

@@ -254,7 +254,10 @@ fn no_face(event: &Event<'_>, name: &str, is_legacy: bool) -> Told {
             let related: Vec<String> = state.successors.iter().map(|by| format!("`{}`", by.name)).collect();
             let advice = match related.as_slice() {
                 [] => "the client has to be written anew, or be switched off".to_owned(),
-                related => format!("the client has to be written anew; {} comes closest", related.join(", ")),
+                [one] => format!("the client has to be written anew; {one} comes closest"),
+                several => {
+                    format!("the client has to be written anew; {} come closest", several.join(", "))
+                }
             };
             (Fate::Deleted, Kind::Deleted, format!("`{name}` is deleted"), why, advice)
         }
