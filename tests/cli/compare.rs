@@ -206,3 +206,17 @@ fn what_may_be_missing_is_told() {
         "note: a.jsonl: messages may be missing between t1 and t2: lost\u{fffd}[0m\nnote: b.jsonl: the recording was not brought to its end\n"
     );
 }
+
+#[test]
+fn a_field_beside_data_is_named_as_it_is_left_out() {
+    let event = |origin: Option<&str>| {
+        let mut body = json!({"name": "n", "data": {"n": 1}, "required_acl": "a"});
+        if let Some(origin) = origin {
+            body["origin_uuid"] = json!(origin);
+        }
+        recording(&[line("k", &body)])
+    };
+    let ran = compare(&event(Some("x")), &event(None), &[]);
+    assert!(ran.stdout.contains("\n           origin_uuid: \"x\" ⇒ (none)\n"), "{}", ran.stdout);
+    assert_eq!(compare(&event(Some("x")), &event(None), &["--ignore", "origin_uuid"]).code, 0);
+}

@@ -125,21 +125,16 @@ impl Tree {
     }
 
     /// Calls this for every value that holds no others, with its path.
-    pub(super) fn leaves(&self, path: &mut String, on: &mut impl FnMut(&str, &str)) {
-        let length = path.len();
+    pub(super) fn leaves(&self, path: &str, on: &mut impl FnMut(&str, &str)) {
         match self {
             Self::Object(fields) if !fields.is_empty() => {
                 for (key, value) in fields {
-                    push_key(path, key);
-                    value.leaves(path, on);
-                    path.truncate(length);
+                    value.leaves(&with_key(path, key), on);
                 }
             }
             Self::List(items) if !items.is_empty() => {
                 for (at, value) in items.iter().enumerate() {
-                    push_index(path, at);
-                    value.leaves(path, on);
-                    path.truncate(length);
+                    value.leaves(&format!("{path}[{at}]"), on);
                 }
             }
             Self::Object(_) | Self::List(_) => on(path, ""),
@@ -171,12 +166,11 @@ pub struct FieldChange {
 /// All fields in which two trees differ.
 pub(super) fn changes(before: &Tree, after: &Tree) -> Vec<FieldChange> {
     let mut changes = Vec::new();
-    push_changes(&mut String::new(), Some(before), Some(after), &mut changes);
+    push_changes("", Some(before), Some(after), &mut changes);
     changes
 }
 
-fn push_changes(path: &mut String, before: Option<&Tree>, after: Option<&Tree>, out: &mut Vec<FieldChange>) {
-    let length = path.len();
+fn push_changes(path: &str, before: Option<&Tree>, after: Option<&Tree>, out: &mut Vec<FieldChange>) {
     match (before, after) {
         (Some(before), Some(after)) if before == after => {}
         (Some(Tree::Object(before)), Some(Tree::Object(after))) => {
@@ -192,22 +186,19 @@ fn push_changes(path: &mut String, before: Option<&Tree>, after: Option<&Tree>, 
                 let one = if order.is_le() { before.next() } else { None };
                 let other = if order.is_ge() { after.next() } else { None };
                 if let Some((key, _)) = one.or(other) {
-                    push_key(path, key);
-                    push_changes(path, one.map(|(_, value)| value), other.map(|(_, value)| value), out);
-                    path.truncate(length);
+                    let values = (one.map(|(_, value)| value), other.map(|(_, value)| value));
+                    push_changes(&with_key(path, key), values.0, values.1, out);
                 }
             }
         }
         (Some(Tree::List(before)), Some(Tree::List(after))) => {
             for at in 0..before.len().max(after.len()) {
-                push_index(path, at);
-                push_changes(path, before.get(at), after.get(at), out);
-                path.truncate(length);
+                push_changes(&format!("{path}[{at}]"), before.get(at), after.get(at), out);
             }
         }
         (before, after) => {
             let (before, after) = (before.map(shown), after.map(shown));
-            out.push(FieldChange { path: path.clone(), before, after });
+            out.push(FieldChange { path: path.to_owned(), before, after });
         }
     }
 }
@@ -226,19 +217,12 @@ fn shown(tree: &Tree) -> String {
 }
 
 /// What is in the body is told without saying so: nearly everything is.
-fn push_key(path: &mut String, key: &str) {
-    if path == "body" && !["body", "properties", "routing_key"].contains(&key) {
-        path.clear();
+fn with_key(path: &str, key: &str) -> String {
+    match path {
+        "" => key.to_owned(),
+        "body" if !["body", "properties", "routing_key"].contains(&key) => key.to_owned(),
+        path => format!("{path}.{key}"),
     }
-    if !path.is_empty() {
-        path.push('.');
-    }
-    path.push_str(key);
-}
-
-fn push_index(path: &mut String, at: usize) {
-    // Writing into a String cannot fail.
-    let _ = write!(path, "[{at}]");
 }
 
 #[cfg(test)]
