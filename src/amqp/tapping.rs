@@ -11,8 +11,8 @@ use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions,
     QueueDeclareOptions,
 };
-use lapin::types::FieldTable;
-use lapin::{Connection, Consumer, ExchangeKind};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Connection, Consumer, ExchangeKind};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::address::{BrokerAddress, HEARTBEAT};
@@ -31,6 +31,9 @@ const PREFETCH_COUNT: u16 = 256;
 
 /// Copies are acknowledged so many at a time.
 const ACK_EVERY: u64 = 64;
+
+/// So often is looked whether the exchange is still there, and the queue bound to it: nobody is told when it is not.
+const WATCH_PERIOD: Duration = Duration::from_secs(5);
 
 /// How long to say good-bye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -115,10 +118,12 @@ pub async fn listen(
             Ok((connection, mut consumer)) => {
                 first = false;
                 let began = Instant::now();
+                let queue = consumer.queue();
                 let ended = if on(Heard::Listening) == Then::GoOn {
                     tokio::select! {
                         biased;
                         () = &mut shutdown => None,
+                        fault = watch(&connection, &tap.source, &queue) => Some(fault),
                         fault = hear(tap, &mut consumer, &mut on) => fault,
                     }
                 } else {
@@ -154,6 +159,46 @@ async fn open(tap: &Tap) -> Result<(Connection, Consumer), TapError> {
     }
 }
 
+/// Watches until the exchange is gone.
+async fn watch(connection: &Connection, source: &Source, queue: &ShortString) -> Fault {
+    let Source::Exchange { name, keys } = source else { return std::future::pending().await };
+    loop {
+        sleep(WATCH_PERIOD).await;
+        let looked = async {
+            let channel = connection.create_channel().await?;
+            look(&channel, name).await?;
+            bind(&channel, queue, name, keys).await?;
+            Ok(channel.close(200, ShortString::default()).await?)
+        };
+        // What is wrong with the connection itself, the consumer is told.
+        if let Ok(Err(SetUpError::Missing { text })) = timeout(OPEN_TIMEOUT, looked).await {
+            return Fault::Gone(text);
+        }
+    }
+}
+
+/// Looks whether an exchange is there: a binding to what is not says the same, but less clearly.
+async fn look(channel: &Channel, exchange: &str) -> Result<(), SetUpError> {
+    let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+    Ok(channel
+        .exchange_declare(short(exchange)?, ExchangeKind::Topic, options, FieldTable::default())
+        .await?)
+}
+
+/// Binds a queue, which is no error where it is bound.
+async fn bind(
+    channel: &Channel,
+    queue: &ShortString,
+    exchange: &str,
+    keys: &[String],
+) -> Result<(), SetUpError> {
+    for key in keys {
+        let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+        channel.queue_bind(queue.clone(), short(exchange)?, short(key)?, options, none).await?;
+    }
+    Ok(())
+}
+
 async fn consume(connection: &Connection, source: &Source) -> Result<Consumer, SetUpError> {
     let channel = connection.create_channel().await?;
     channel.basic_qos(PREFETCH_COUNT, BasicQosOptions::default()).await?;
@@ -161,15 +206,10 @@ async fn consume(connection: &Connection, source: &Source) -> Result<Consumer, S
     let queue = match source {
         Source::Queue { name } => short(name)?,
         Source::Exchange { name, keys } => {
-            // Looked for first: a binding to what is not there says the same, but less clearly.
-            let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
-            channel.exchange_declare(short(name)?, ExchangeKind::Topic, options, none()).await?;
+            look(&channel, name).await?;
             let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
             let queue = channel.queue_declare("".into(), options, none()).await?.name().clone();
-            for key in keys {
-                let options = QueueBindOptions::default();
-                channel.queue_bind(queue.clone(), short(name)?, short(key)?, options, none()).await?;
-            }
+            bind(&channel, &queue, name, keys).await?;
             queue
         }
     };
@@ -223,10 +263,7 @@ pub async fn is_direct(address: &BrokerAddress, exchange: &str) -> Result<Option
     let connection = connect(address, "cti-bridge").await?;
     let asked = timeout(OPEN_TIMEOUT, async {
         let channel = connection.create_channel().await?;
-        let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
-        channel
-            .exchange_declare(short(exchange)?, ExchangeKind::Topic, options, FieldTable::default())
-            .await?;
+        look(&channel, exchange).await?;
         let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         let kind = ExchangeKind::Direct;
         match channel.exchange_declare(short(exchange)?, kind, options, FieldTable::default()).await {

@@ -128,7 +128,7 @@ impl<'t> Tape<'t> {
                 self.gap(now, now, format!("a message could not be kept: {reason}"))
             }
             Heard::Lost { cause } => {
-                self.say(&format!("the connection is lost: {cause}; trying again"));
+                self.say(&format!("the exchange or the connection is lost: {cause}; trying again"));
                 // It may have been dead for some time, but not before the last message.
                 let silence = now.checked_sub(SILENCE).unwrap_or(now);
                 self.lost_since = Some((self.last.max(silence), cause));

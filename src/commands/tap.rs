@@ -76,7 +76,9 @@ impl View<'_> {
                 Then::GoOn
             }
             Heard::Lost { cause } => {
-                say(&format!("the connection is lost: {cause}; trying again, events may be missed"));
+                say(&format!(
+                    "the exchange or the connection is lost: {cause}; trying again, events may be missed"
+                ));
                 Then::GoOn
             }
             Heard::Unreadable { reason } => {

@@ -270,7 +270,7 @@ async fn a_lost_connection_leaves_a_gap_in_the_recording_and_no_end() {
     recording.signal("TERM").await;
     let (code, _, said) = recording.end().await;
     assert_eq!(code, Some(0));
-    assert!(said.contains("the connection is lost: "), "{said}");
+    assert!(said.contains("the exchange or the connection is lost: "), "{said}");
     assert!(said.contains("; messages may be missing: 1 gap in the recording"), "{said}");
     let lines = lines(&file);
     assert_eq!(lines.len(), 5, "{lines:?}");
@@ -281,6 +281,31 @@ async fn a_lost_connection_leaves_a_gap_in_the_recording_and_no_end() {
     );
     assert_eq!((&lines[1]["routing_key"], &lines[3]["routing_key"]), (&json!("before"), &json!("after")));
     assert_eq!(lines[4]["end"]["messages"], 2);
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn an_exchange_that_is_deleted_leaves_a_gap_and_is_heard_again_when_it_is_back() {
+    let world = World::new().await;
+    exchange(&world, "xivo", ExchangeKind::Topic).await;
+    let mut recording =
+        Running::start(&world, &["record", "--out", "a.jsonl"], "recording the exchange").await;
+    let gone = lapin::options::ExchangeDeleteOptions::default();
+    world.client.channel.exchange_delete("xivo".into(), gone).await.unwrap();
+    recording.says("the exchange or the connection is lost: gone from the broker").await;
+    exchange(&world, "xivo", ExchangeKind::Topic).await;
+    recording.says("recording again").await;
+    world.client.publish("xivo", "after", b"{}").await;
+    let file = world.directory().join("a.jsonl");
+    eventually("the recording holds it", async || {
+        std::fs::read_to_string(&file).unwrap().contains("after").then_some(())
+    })
+    .await;
+    recording.signal("TERM").await;
+    assert_eq!(recording.end().await.0, Some(0));
+    let lines = lines(&file);
+    assert!(lines[1]["gap"].is_object(), "{lines:?}");
+    assert_eq!(lines[2]["routing_key"], "after");
 }
 
 #[tokio::test]
