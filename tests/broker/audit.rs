@@ -141,7 +141,8 @@ async fn findings(world: &World, sources: &[&str]) -> BTreeSet<String> {
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
 async fn six_clients_are_told_the_same_by_every_source_that_shows_them() {
-    let world = World::new().await;
+    // The lists of channels and connections ask those of every vhost, and fail where one is busy for long.
+    let world = World::alone().await;
     let clients = six(&world).await;
     let directory = world.directory().to_owned();
 
