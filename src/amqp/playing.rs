@@ -110,13 +110,23 @@ impl Player {
                 Some(confirm) = window.next() => on(arrival(confirm)?),
                 () = sleep_until(at), if !is_full => {
                     let Some(due) = waiting.take() else { break };
-                    // A broker that takes no messages keeps a publication waiting.
+                    // A broker that takes no messages keeps a publication waiting. One that is given up may be out
+                    // all the same, and would come twice: it gets the time that those under way have.
+                    let mut publishing = std::pin::pin!(self.publish(due.message));
+                    let mut is_over = false;
                     let published = tokio::select! {
                         biased;
-                        () = &mut shutdown => break,
-                        published = self.publish(due.message) => published,
+                        published = &mut publishing => Some(published),
+                        () = &mut shutdown => {
+                            is_over = true;
+                            timeout(GRACE, &mut publishing).await.ok()
+                        }
                     };
+                    let Some(published) = published else { break };
                     window.push_back(published?);
+                    if is_over {
+                        break;
+                    }
                     waiting = next();
                 }
             }

@@ -139,7 +139,7 @@ pub async fn listen(
                 }
             }
             Err(error) if first => return Err(error),
-            // That it is lost was told; why it stays so is said once in a while by who listens.
+            // That it is lost was told; nothing more is, until it listens again.
             Err(_) => {}
         }
         tokio::select! {

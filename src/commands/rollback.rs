@@ -224,7 +224,7 @@ fn told(command: &Rollback, state: &StateFile, undone: usize) -> Result<Exit, Fa
             super::print(&format!("nothing to undo: nothing is ours by {}\n", state.shown()))?;
         }
         Output::Text => {
-            super::print(&format!("{} undone; the site is as it was before\n", counted(undone, "step")))?;
+            super::print(&format!("{} undone\n", counted(undone, "step")))?;
         }
     }
     Ok(Exit::Done)
