@@ -443,7 +443,8 @@ async fn bindings_and_exchanges_that_are_removed_come_back_without_any_message()
     let meanwhile = async {
         bench.happens(Event::Ready { first: true }).await;
         let (queue, exchange) = (bench.own("intake.modern"), bench.own("modern"));
-        bench.channel.queue_unbind(queue, exchange, name("in.#"), FieldTable::default()).await.unwrap();
+        let none = FieldTable::default;
+        bench.channel.queue_unbind(queue, exchange, name("in.#"), none()).await.unwrap();
         bench.bound_again(b"1").await;
         assert_eq!(bodies(&bench.take("out", 1).await), ["1"]);
 
@@ -454,7 +455,10 @@ async fn bindings_and_exchanges_that_are_removed_come_back_without_any_message()
             bench.happens(Event::Lost).await;
             bench.happens(Event::Ready { first: false }).await;
         }
+        let (queue, exchange) = (bench.own("out"), bench.own("legacy"));
+        bench.channel.queue_bind(queue, exchange, name("out"), Default::default(), none()).await.unwrap();
         bench.publish(b"2", BasicProperties::default()).await;
+        assert_eq!(bodies(&bench.take("out", 1).await), ["2"]);
     };
     bench.run(translate, meanwhile).await.unwrap();
     assert_eq!(bench.left_in("intake.modern").await, 0);
