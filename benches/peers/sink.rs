@@ -1,0 +1,100 @@
+//! Receives the events, and holds each to what it must be.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::options::BasicConsumeOptions;
+use lapin::types::FieldTable;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use tokio::time::timeout;
+
+use super::event::{names, now};
+use super::load::SINK;
+use super::{Direction, Load, connect};
+
+/// With nothing for so long, what is missing is lost.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// So long after the last event another one may still come, which would be one too many.
+const LINGER: Duration = Duration::from_millis(200);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Received<'b> {
+    name: &'b str,
+    origin_uuid: Option<IgnoredAny>,
+    required_acl: Option<IgnoredAny>,
+    data: Data,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    number: u64,
+    sent: u64,
+}
+
+/// Receives until all have come. Says `listening`, `tenth` after a tenth of them, and the result as JSON.
+pub async fn receive(load: Load, ready: impl FnOnce()) {
+    let connection = connect().await;
+    let channel = connection.create_channel().await.unwrap();
+    let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+    let consumer = channel.basic_consume(SINK.into(), "sink".into(), options, FieldTable::default()).await;
+    let mut consumer = consumer.unwrap();
+    println!("listening");
+    ready();
+
+    let modern = (load.direction == Direction::ToModern) != load.untranslated;
+    let all = usize::try_from(load.count).unwrap();
+    let warm = all / 10;
+    let mut seen = vec![false; all];
+    let (mut arrived, mut doubled, mut reordered, mut wrong) = (0, 0, 0_u64, 0_u64);
+    let mut highest = 0;
+    let (mut first, mut last) = (0, 0);
+    let mut delays = Vec::with_capacity(all);
+    loop {
+        let patience = if arrived == all { LINGER } else { PATIENCE };
+        let Ok(Some(delivery)) = timeout(patience, consumer.next()).await else { break };
+        let delivery = delivery.unwrap();
+        let at = now();
+        let event: Received<'_> = match serde_json::from_slice(&delivery.data) {
+            Ok(event) => event,
+            Err(error) => panic!("not an event: {error}: {}", String::from_utf8_lossy(&delivery.data)),
+        };
+        let is_modern = event.origin_uuid.is_some() && event.required_acl.is_some();
+        let named = names().any(|name| name == event.name);
+        wrong += u64::from(is_modern != modern || !named);
+        let number = usize::try_from(event.data.number).unwrap();
+        if std::mem::replace(&mut seen[number], true) {
+            doubled += 1;
+            continue;
+        }
+        reordered += u64::from(number < highest);
+        highest = highest.max(number);
+        arrived += 1;
+        last = at;
+        if arrived == warm {
+            first = at;
+            println!("tenth");
+        } else if arrived > warm {
+            delays.push(at.saturating_sub(event.data.sent));
+        }
+        if arrived == all {
+            println!("all");
+        }
+    }
+    delays.sort_unstable();
+    let quantile = |of_1000: usize| {
+        let at = (delays.len() * of_1000).div_ceil(1000).saturating_sub(1);
+        delays.get(at).map(|nanoseconds| *nanoseconds as f64 / 1000.0)
+    };
+    let seconds = last.saturating_sub(first) as f64 / 1e9;
+    let result = serde_json::json!({
+        "counted": arrived.saturating_sub(warm), "seconds": seconds,
+        "rate": arrived.saturating_sub(warm) as f64 / seconds,
+        "lost": all - arrived, "doubled": doubled, "reordered": reordered, "wrong": wrong,
+        "p50_us": quantile(500), "p99_us": quantile(990), "p99_9_us": quantile(999),
+    });
+    println!("{result}");
+    connection.close(200, "done".into()).await.unwrap();
+}
