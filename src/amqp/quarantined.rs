@@ -1,12 +1,15 @@
 //! Reads what [`super::quarantine`] wrote, and what the broker put in quarantine by itself.
 
+use jiff::Timestamp;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use super::bridge::Direction;
+use super::recorded::{recorded, recorded_headers};
 use crate::core::message::MARK_HEADER;
 use crate::core::quarantined::{DELIVERY_LIMIT, Quarantined};
+use crate::core::recording::{Message, Properties, Quarantine, Unwritable};
 
 /// A delivery from the quarantine queue, as what it was when it came. What is not there or of another type is left
 /// empty: anybody can publish to a queue.
@@ -82,6 +85,62 @@ fn dead_lettered(delivery: &Delivery, headers: &FieldTable) -> Quarantined {
         timestamp: *properties.timestamp(),
         mark: text_at(headers, MARK_HEADER),
         body: delivery.data.clone(),
+    }
+}
+
+/// A message from the quarantine queue as a recording has it. What the bridge packed is unpacked; what another put
+/// there, the broker among them, keeps the properties that it has.
+pub(super) fn unpacked(from: Quarantined, delivery: Delivery, now: Timestamp) -> Result<Message, Unwritable> {
+    let received = from.time.and_then(|time| Timestamp::from_millisecond(time).ok()).unwrap_or(now);
+    let headers = delivery.properties.headers().clone().unwrap_or_default();
+    let quarantine = Quarantine {
+        reason: from.reason.clone(),
+        detail: from.detail,
+        rule: from.rule,
+        direction: from.direction.map(|direction| direction.code().to_owned()),
+        headers_left_out: match headers.inner().get("cti-bridge-headers-left-out") {
+            Some(AMQPValue::LongLongInt(bytes)) => Some(*bytes),
+            _ => None,
+        },
+    };
+    let mut message = recorded(delivery, received)?;
+    if let Some(scalars) = table_at(&headers, "cti-bridge-properties") {
+        message.properties = properties(scalars);
+        message.properties.headers =
+            table_at(&headers, "cti-bridge-headers").map(recorded_headers).transpose()?;
+    }
+    if !from.reason.is_empty() {
+        (message.exchange, message.routing_key) = (from.exchange, from.routing_key);
+        message.quarantine = Some(quarantine);
+    }
+    Ok(message)
+}
+
+/// The counterpart of what [`super::quarantine`] makes of all properties but the headers.
+fn properties(scalars: &FieldTable) -> Properties {
+    let text = |name: &str| text_at(scalars, name);
+    let byte = |name: &str| match scalars.inner().get(name) {
+        Some(AMQPValue::LongInt(number)) => u8::try_from(*number).ok(),
+        _ => None,
+    };
+    Properties {
+        content_type: text("content-type"),
+        content_encoding: text("content-encoding"),
+        headers: None,
+        delivery_mode: byte("delivery-mode"),
+        priority: byte("priority"),
+        correlation_id: text("correlation-id"),
+        reply_to: text("reply-to"),
+        expiration: text("expiration"),
+        message_id: text("message-id"),
+        timestamp: match scalars.inner().get("timestamp") {
+            Some(AMQPValue::Timestamp(seconds)) => Some(*seconds),
+            _ => None,
+        },
+        kind: text("type"),
+        user_id: text("user-id"),
+        app_id: text("app-id"),
+        cluster_id: text("cluster-id"),
     }
 }
 
@@ -176,6 +235,55 @@ mod tests {
         assert_eq!((read.reason.as_str(), read.direction), (DELIVERY_LIMIT, Some(Direction::ToModern)));
         assert_eq!((read.exchange.as_str(), read.routing_key.as_str()), ("xivo-cti", "k\u{fffd}"));
         assert_eq!((read.time, read.message_id.as_deref()), (Some(7000), Some("m")));
+    }
+
+    /// Puts a message in quarantine and takes it out again.
+    fn there_and_back(came: &Delivery) -> Message {
+        let refusal = Refusal { reason: Reason::UnknownEvent, detail: "no rule".into(), rule: None };
+        let now = "2026-11-22T22:27:39.5Z".parse().unwrap();
+        let mut there =
+            Delivery::mock(2, "".into(), "cti-bridge.quarantine".into(), false, came.data.clone());
+        there.properties =
+            super::super::quarantine::properties(came, Direction::ToModern, &Cause::Refused(refusal), now);
+        unpacked(read(&there), there, Timestamp::UNIX_EPOCH).unwrap()
+    }
+
+    #[test]
+    fn a_message_comes_out_as_it_came() {
+        let mut came = Delivery::mock(1, "xivo-cti".into(), "a\nb".into(), false, b"\xff\0".to_vec());
+        came.properties = BasicProperties::default()
+            .with_content_type("text/plain".into())
+            .with_content_encoding("latin1".into())
+            .with_headers(table([("n", AMQPValue::Void), (MARK_HEADER, long("one"))]))
+            .with_delivery_mode(1)
+            .with_priority(255)
+            .with_correlation_id("c".into())
+            .with_reply_to("r".into())
+            .with_expiration("0".into())
+            .with_message_id("m".into())
+            .with_timestamp(u64::MAX)
+            .with_type("t".into())
+            .with_user_id("u".into())
+            .with_app_id("a".into())
+            .with_cluster_id("k".into());
+        let message = there_and_back(&came);
+        let why = message.quarantine.clone().unwrap();
+        assert_eq!((why.reason.as_str(), why.direction.as_deref()), ("unknown_event", Some("to_modern")));
+        let when = "2026-11-22T22:27:39.5Z".parse().unwrap();
+        assert_eq!(Message { quarantine: None, ..message }, recorded(came, when).unwrap());
+        let bare = Delivery::mock(1, "".into(), "".into(), false, Vec::new());
+        let message = there_and_back(&bare);
+        assert_eq!(Message { quarantine: None, ..message }, recorded(bare, when).unwrap());
+    }
+
+    #[test]
+    fn what_another_put_there_comes_out_as_it_is() {
+        let mut there = Delivery::mock(1, "x".into(), "k".into(), false, b"b".to_vec());
+        there.properties = BasicProperties::default().with_app_id("a".into());
+        let now = Timestamp::UNIX_EPOCH;
+        let message = unpacked(read(&there), there, now).unwrap();
+        assert_eq!((message.exchange.as_str(), message.routing_key.as_str()), ("x", "k"));
+        assert_eq!((message.properties.app_id.as_deref(), message.quarantine), (Some("a"), None));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::core::recording::{Field, Message, Properties, Unwritable};
 pub(super) fn recorded(delivery: Delivery, received: Timestamp) -> Result<Message, Unwritable> {
     let text = |text: &Option<ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
     let properties = &delivery.properties;
-    let headers = properties.headers().as_ref().map(|headers| table(headers, MAX_DEPTH)).transpose()?;
+    let headers = properties.headers().as_ref().map(recorded_headers).transpose()?;
     Ok(Message {
         received: format!("{received:.6}"),
         exchange: delivery.exchange.as_str().to_owned(),
@@ -38,7 +38,13 @@ pub(super) fn recorded(delivery: Delivery, received: Timestamp) -> Result<Messag
             cluster_id: text(properties.cluster_id()),
         },
         body: delivery.data,
+        quarantine: None,
     })
+}
+
+/// Headers as they are recorded.
+pub(super) fn recorded_headers(headers: &FieldTable) -> Result<Table, Unwritable> {
+    table(headers, MAX_DEPTH)
 }
 
 fn table(from: &FieldTable, levels: usize) -> Result<Table, Unwritable> {

@@ -3,18 +3,21 @@
 //! Messages are fetched with `basic.get` and not acknowledged, so that the broker puts back whatever was only looked
 //! at as soon as the connection goes, however it goes.
 
+use jiff::Timestamp;
+use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicGetOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{Acker, Channel, Confirmation, Connection};
+use lapin::{Channel, Confirmation, Connection};
 
 use super::address::BrokerAddress;
 use super::connect::{ConnectError, connect};
 use super::declare::{SetUpError, short};
 use super::prepared::Prepared;
 use super::printable::printable;
-use super::quarantined::read;
+use super::quarantined::{read, unpacked};
 use crate::core::message::Publication;
 use crate::core::quarantined::Quarantined;
+use crate::core::recording::{Message, Unwritable};
 
 /// Why the quarantine cannot be gone through any further.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -50,7 +53,17 @@ pub struct Shelf {
 pub struct Item {
     /// What it is.
     pub message: Quarantined,
-    acker: Acker,
+    delivery: Delivery,
+}
+
+impl Item {
+    /// It as a recording has it: as it came, with all its properties, and why it is in quarantine.
+    ///
+    /// # Errors
+    /// When its headers are nested too deep for a recording.
+    pub fn recorded(self, now: Timestamp) -> Result<Message, Unwritable> {
+        unpacked(self.message, self.delivery, now)
+    }
 }
 
 impl Shelf {
@@ -94,7 +107,7 @@ impl Shelf {
             return Ok(None);
         };
         let message = read(&got.delivery);
-        Ok(Some(Item { message, acker: got.delivery.acker }))
+        Ok(Some(Item { message, delivery: got.delivery }))
     }
 
     /// Takes a message away for good.
@@ -102,7 +115,7 @@ impl Shelf {
     /// # Errors
     /// When the connection is lost; the message is still there then.
     pub async fn remove(&self, item: Item) -> Result<(), ShelfError> {
-        match item.acker.ack(BasicAckOptions::default()).await {
+        match item.delivery.acker.ack(BasicAckOptions::default()).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(ShelfError::Lost("the channel is closed".to_owned())),
             Err(error) => Err(lost(error)),

@@ -1,5 +1,7 @@
 //! `cti-bridge quarantine`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use jiff::SignedDuration;
 
@@ -61,6 +63,19 @@ pub enum Quarantine {
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Write messages to a recording, as they came, and leave them where they are
+    #[command(after_help = EXPORT)]
+    Export {
+        /// Which ones.
+        #[command(flatten)]
+        select: Select,
+        /// The file to write, which must not be there yet; `-` for standard output
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        out: PathBuf,
+        /// Which broker.
+        #[command(flatten)]
+        broker: BrokerFrom,
+    },
     /// Remove messages for good
     Drop {
         /// Which ones.
@@ -80,6 +95,14 @@ pub enum Quarantine {
         output: Output,
     },
 }
+
+const EXPORT: &str = "\
+The file has the format of `record`: one message a line with its exchange, routing key, all properties and its body byte \
+by byte, as it came to the bridge, and why it is in quarantine. `replay` publishes it, `compare` reads it.
+
+Examples:
+  cti-bridge quarantine export --out quarantine.jsonl
+  cti-bridge quarantine export --reason bad_field | jq .quarantine";
 
 const RETRY: &str = "\
 A message leaves quarantine only after the broker has confirmed what came of it and a queue has it. What cannot be \

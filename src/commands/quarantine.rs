@@ -1,4 +1,6 @@
-//! `quarantine list|show|retry|drop`: what could not be translated, and what to do about it.
+//! `quarantine list|show|retry|export|drop`: what could not be translated, and what to do about it.
+
+mod export;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -49,6 +51,11 @@ pub fn quarantine(command: &Quarantine) -> Result<Exit, Failure> {
             approval::ask(&format!("retry {} in quarantine?", meant(&selection)), *approve)?;
             let done = runtime::block_on(|| retry(&config, &translator, &selection))?;
             return told(&done, "retried", *output);
+        }
+        Quarantine::Export { select, out, broker } => {
+            let config = settings::read(broker, Layer::default())?;
+            let selection = selection(select, now);
+            return runtime::block_on(|| export::export(&config, &selection, out));
         }
         Quarantine::Drop { select, all, approve, broker, output } => {
             let config = settings::read(broker, Layer::default())?;

@@ -51,7 +51,7 @@ pub fn record(command: &Record) -> Result<Exit, Failure> {
     runtime::block_on(|| run(command, &tap))
 }
 
-fn is_stdout(path: &Path) -> bool {
+pub(super) fn is_stdout(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
@@ -269,7 +269,7 @@ impl<'t> Tape<'t> {
     }
 }
 
-fn open(path: &Path, force: bool) -> io::Result<File> {
+pub(super) fn open(path: &Path, force: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
     if force {
         options.create(true).truncate(true)
@@ -290,10 +290,10 @@ fn described(source: &Source) -> String {
     }
 }
 
-fn counted_64(count: u64, noun: &str) -> String {
+pub(super) fn counted_64(count: u64, noun: &str) -> String {
     counted(usize::try_from(count).unwrap_or(usize::MAX), noun)
 }
 
-fn written(time: Timestamp) -> String {
+pub(super) fn written(time: Timestamp) -> String {
     format!("{time:.6}")
 }

@@ -65,6 +65,28 @@ pub struct Message {
     pub properties: Properties,
     /// Its body, as it came.
     pub body: Vec<u8>,
+    /// Why it was in quarantine, where it comes from there.
+    pub quarantine: Option<Quarantine>,
+}
+
+/// Why a message was in quarantine. It says nothing to whoever replays the message.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quarantine {
+    /// The stable code of the reason.
+    pub reason: String,
+    /// The same for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// The event of the rule that was to be applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The way it was on, `to_legacy` or `to_modern`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direction: Option<String>,
+    /// How many bytes of headers were too many to be kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers_left_out: Option<i64>,
 }
 
 /// All properties of a message.

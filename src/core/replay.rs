@@ -116,6 +116,7 @@ fn published(publication: Publication<'_>, received: &str) -> Message {
             ..Properties::default()
         },
         body: publication.body,
+        quarantine: None,
     }
 }
 

@@ -154,3 +154,39 @@ async fn without_a_bridge_before_there_is_no_quarantine() {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(66), ""));
     assert!(ran.stderr.contains("`cti-bridge.quarantine`"), "{}", ran.stderr);
 }
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn an_export_can_be_replayed_and_takes_nothing_away() {
+    let world = filled().await;
+    let file = world.file("out/here", "").with_file_name("quarantine.jsonl");
+    let out = file.display().to_string();
+    let ran = quarantine(&world, &["export", "--out", &out]).await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""), "{}", ran.stderr);
+    assert_eq!(ran.stderr, "3 messages exported; they are still in quarantine\n");
+    let written = std::fs::read_to_string(&file).unwrap();
+    let lines: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["queue"], "cti-bridge.quarantine");
+    assert_eq!(lines[1]["body"], json!({"name": "call_parked", "data": {"call_id": "1"}}));
+    assert_eq!((&lines[1]["exchange"], &lines[1]["routing_key"]), (&json!("xivo-cti"), &json!("call_held")));
+    assert_eq!(lines[1]["quarantine"]["reason"], "unknown_event");
+    assert_eq!(lines[2]["quarantine"]["direction"], "to_modern");
+    // An escape character takes less as base64.
+    assert_eq!(lines[3]["base64"], "bm9uc2Vuc2UbWzMxbQ==");
+    assert_eq!(lines[4]["end"]["messages"], 3);
+    assert_eq!(lines.len(), 5);
+
+    let ran = quarantine(&world, &["export", "--out", &out]).await;
+    assert_eq!(ran.code, Some(64));
+    assert!(ran.stderr.contains("quarantine.jsonl exists"), "{}", ran.stderr);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), written, "nothing is overwritten");
+    let ran = quarantine(&world, &["export", "--reason", "bad_field"]).await;
+    assert_eq!((ran.code, ran.stdout.lines().count()), (Some(0), 3), "{}", ran.stdout);
+
+    let mut tap = world.client.tap(&[("xivo-cti", "call_held")]).await;
+    let ran = world.command(&["replay", &out, "--approve", "--no-wait"]).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(json_of(&tap.next().await)["name"], "call_parked");
+    assert_eq!(tap.next().await.data, b"nonsense\x1b[31m");
+    assert_eq!(listed(&world, &[]).await.len(), 3);
+}

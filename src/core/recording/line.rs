@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::field::MAX_DEPTH;
-use super::{Body, End, FORMAT, Gap, Header, Message, Properties, Source, VERSION};
+use super::{Body, End, FORMAT, Gap, Header, Message, Properties, Quarantine, Source, VERSION};
 
 /// Why a message cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -134,6 +134,7 @@ impl Reader {
             routing_key: line.routing_key.ok_or(Problem::Missing("routing_key"))?.into_owned(),
             properties: line.properties.unwrap_or_default(),
             body,
+            quarantine: line.quarantine,
         })))
     }
 }
@@ -204,6 +205,8 @@ struct Line<'l> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     base64: Option<Cow<'l, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    quarantine: Option<Quarantine>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     gap: Option<Gap>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     end: Option<End>,
@@ -252,6 +255,7 @@ impl Message {
             exchange: Some(Cow::Borrowed(&self.exchange)),
             routing_key: Some(Cow::Borrowed(&self.routing_key)),
             properties: (self.properties != Properties::default()).then(|| self.properties.clone()),
+            quarantine: self.quarantine.clone(),
             ..Line::default()
         };
         match Body::of(&self.body) {
@@ -308,6 +312,7 @@ mod tests {
             routing_key: "calls.call.created".into(),
             properties: Properties::default(),
             body: body.to_vec(),
+            quarantine: None,
         }
     }
 
@@ -388,6 +393,20 @@ mod tests {
         empty.properties.headers = Some(Table::default());
         let line = empty.to_line().unwrap();
         assert_eq!(reader().read(line.as_bytes()), Ok(Read::Message(Box::new(empty))));
+    }
+
+    #[test]
+    fn why_it_was_in_quarantine_survives() {
+        let why = Quarantine {
+            reason: "bad_field".into(),
+            detail: "no `a`".into(),
+            rule: Some("call_{action}".into()),
+            direction: Some("to_modern".into()),
+            headers_left_out: Some(7),
+        };
+        let message = Message { quarantine: Some(why), ..message(b"{}") };
+        let line = message.to_line().unwrap();
+        assert_eq!(reader().read(line.as_bytes()), Ok(Read::Message(Box::new(message))));
     }
 
     #[test]
