@@ -2,7 +2,8 @@
 
 To be run as `scripts/bench`. Saturated: the intake queue is filled while the candidate is off; then it starts, and the
 time counts from the tenth part of the events to the last. A binding has no queue of its own, so there the events are
-published while it is measured, as fast as they are confirmed. Ratios are of the figures of the same round.
+published while it is measured, as fast as they are confirmed. At a rate: the delay counts from when an event was meant
+to be sent, whether the load kept up or not. Ratios are of the figures of the same round.
 """
 import argparse
 import contextlib
@@ -187,21 +188,36 @@ def result_of(receiver, program):
     return result | per
 
 
+def options(candidate, count):
+    return ['--direction', candidate.direction, '--count', count, *([] if candidate.translates else ['--untranslated'])]
+
+
+def watched(candidate, receiver, program):
+    """The result, or what the candidate had to say when there is none."""
+    try:
+        return result_of(receiver, program)
+    except Failed as problem:
+        last_words = program.lines['stderr'][-10:] if program else []
+        raise Failed('\n'.join([f'{candidate.name}: {problem}', *last_words])) from None
+
+
 def saturated(candidate, count):
     count = max(1000, int(count * candidate.share))
-    candidate.prepare()
-    load = ['--direction', candidate.direction, '--count', count, *([] if candidate.translates else ['--untranslated'])]
     if candidate.binds:
-        with candidate.start(), Program('load', peers('live', *load)) as receiver:
-            return result_of(receiver, None)
-    peers_now('fill', *load)
-    with Program('sink', peers('sink', *load)) as receiver:
+        return live(candidate, count)
+    candidate.prepare()
+    peers_now('fill', *options(candidate, count))
+    with Program('sink', peers('sink', *options(candidate, count))) as receiver:
         receiver.wait_for('stdout', lambda lines: 'listening' in lines, 30, 'does not listen')
         with candidate.start() as program:
-            try:
-                return result_of(receiver, program)
-            except Failed as problem:
-                raise Failed('\n'.join([f'{candidate.name}: {problem}', *(program.lines['stderr'][-10:] if program else [])])) from None
+            return watched(candidate, receiver, program)
+
+
+def live(candidate, count, *rate):
+    """Events are published while the candidate runs, at a rate, or as fast as they are confirmed."""
+    candidate.prepare()
+    with candidate.start() as program, Program('load', peers('live', *options(candidate, count), *rate)) as receiver:
+        return watched(candidate, receiver, program)
 
 
 def spread(values):
@@ -218,13 +234,11 @@ def summary(rounds):
         for name in names:
             keys = [key for key in of_mode[0].get(name, {}) if all(one.get(name, {}).get(key) is not None for one in of_mode)]
             figures[name] = {key: spread([one[name][key] for one in of_mode]) for key in keys}
-            for ours in (name for name in names if name.startswith('bridge')):
-                if name == ours:
-                    continue
-                ratios.setdefault(ours, {})[name] = {
-                    key: spread([one[ours][key] / one[name][key] for one in of_mode])
-                    for key in ('rate', 'cpu_candidate', 'cpu_both', 'p50_us', 'p99_us')
-                    if all(one[ours].get(key) and one.get(name, {}).get(key) for one in of_mode)}
+        for ours in (name for name in names if name.startswith('bridge')):
+            ratios[ours] = {other: {
+                key: spread([one[ours][key] / one[other][key] for one in of_mode])
+                for key in ('rate', 'cpu_candidate', 'cpu_both', 'p50_us', 'p99_us')
+                if all(one[ours].get(key) and one.get(other, {}).get(key) for one in of_mode)} for other in names if other != ours}
         made[mode] = {'figures': figures, 'ratios': ratios}
     return made
 
@@ -288,6 +302,8 @@ def main():
     parser = argparse.ArgumentParser(prog='bench', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--rounds', type=int, default=5, help='(default: %(default)s)')
     parser.add_argument('--count', type=int, default=100_000, help='events per candidate and round (default: %(default)s)')
+    parser.add_argument('--rates', metavar='N,…', default='1000,5000', help='events per second besides saturation; empty for none (default: %(default)s)')
+    parser.add_argument('--seconds', type=float, default=6, help='for each rate (default: %(default)s)')
     parser.add_argument('--only', metavar='NAME,…', help='only candidates whose names contain one of these')
     parser.add_argument('--quick', action='store_true', help='one round of 20,000 events: whether all works, not how fast')
     parser.add_argument('--json', metavar='FILE', help='write all figures of all rounds there')
@@ -295,7 +311,7 @@ def main():
     parser.add_argument('--from', metavar='FILE', dest='earlier', help='measure nothing: show the figures of this JSON file')
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.rounds, arguments.count = 1, 20_000
+        arguments.rounds, arguments.count, arguments.seconds = 1, 20_000, 2
     faults = []
     if arguments.earlier:
         with open(arguments.earlier, encoding='utf-8') as file:
@@ -307,6 +323,9 @@ def main():
         if not chosen:
             parser.error(f"--only matches none of: {', '.join(one.name for one in known)}")
         arguments.modes = [('saturated', lambda candidate: saturated(candidate, arguments.count))]
+        for rate in filter(None, arguments.rates.split(',')):
+            arguments.modes.append((f'{int(rate)} events/s', lambda candidate, rate=int(rate): live(
+                candidate, int(rate * arguments.seconds), '--rate', rate)))
         try:
             about = machine()
             rounds, faults = measure(arguments, chosen)
