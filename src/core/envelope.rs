@@ -286,7 +286,8 @@ pub fn push_ascii(out: &mut Vec<u8>, json: &str) {
 /// The text as JSON.
 #[must_use]
 pub fn json_text(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    // Serialising a text to memory cannot fail.
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 #[cfg(test)]

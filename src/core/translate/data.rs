@@ -100,7 +100,13 @@ pub(super) fn push_field(out: &mut String, name: &str, json: &str) {
 pub(super) fn legacy_body(name: &str, data: &str) -> Vec<u8> {
     let mut body = Vec::with_capacity(name.len() + data.len() + 32);
     body.extend_from_slice(b"{\"name\": ");
-    push_ascii(&mut body, &json_text(name));
+    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) {
+        body.push(b'"');
+        body.extend_from_slice(name.as_bytes());
+        body.push(b'"');
+    } else {
+        push_ascii(&mut body, &json_text(name));
+    }
     body.extend_from_slice(b", \"data\": ");
     push_ascii(&mut body, data);
     body.push(b'}');

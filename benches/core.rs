@@ -1,0 +1,128 @@
+//! What the translation of an event costs without a broker, by size and number of rules, and what reading it costs
+//! at the least. To be run as `cargo bench --bench core`.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use cti_bridge::commands::mappings;
+use cti_bridge::core::catalog::{Catalog, MappingFile, Mappings};
+use cti_bridge::core::mapping_file;
+use cti_bridge::core::message::{DeliveryMode, Received, ReceivedProperties};
+use cti_bridge::core::settings::{BridgeId, Listen, OriginUuid, Probes, Settings, UnknownEvents};
+use cti_bridge::core::translate::Translator;
+use cti_bridge::core::version::Version;
+use divan::{Bencher, black_box};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+const SIZES: [usize; 3] = [200, 1_000, 16_000];
+const RULES: [usize; 3] = [10, 100, 10_000];
+
+fn main() {
+    divan::main();
+}
+
+/// A translator with one rule that is used and others that are not.
+fn translator(rules: usize) -> Translator {
+    let mut text = String::from(
+        "- event: call_created\n  source: documents\n  modern: {routing_key: calls.call.created, required_acl: 'events.calls.{user_uuid}'}\n",
+    );
+    for number in 1..rules {
+        write!(
+            text,
+            "- event: site_event_{number}\n  source: a site\n  modern: {{routing_key: site.event_{number}, required_acl: events.site}}\n"
+        )
+        .unwrap();
+    }
+    let rules = mapping_file::read(&text).unwrap().into_iter().map(Arc::new).collect();
+    let mappings = Mappings { layers: vec![vec![MappingFile { path: "bench.yaml".into(), text, rules }]] };
+    let settings = Settings {
+        bridge_id: BridgeId::parse("b1").unwrap(),
+        origin_uuid: OriginUuid::parse("u1").unwrap(),
+        modern_exchange: "xivo".into(),
+        listen: Listen::All,
+        unknown_events: UnknownEvents::Pass,
+        max_hops: 3,
+        delivery_mode: DeliveryMode::Transient,
+        legacy_content_type: None,
+        probes: Probes::Answer,
+    };
+    Translator::new(Catalog::at(Version::new(19, 5), &mappings), settings)
+}
+
+/// `data` of many small fields, up to a size; `word` is its text.
+fn data(bytes: usize, word: &str) -> String {
+    let mut data = String::from(r#"{"user_uuid": "2e752722-0864-4665-887d-a78a024cf7c7""#);
+    for number in 0.. {
+        if data.len() + 40 > bytes {
+            break;
+        }
+        write!(data, r#", "field_{number}": {{"a": {number}, "b": "{word}"}}"#).unwrap();
+    }
+    data.push('}');
+    data
+}
+
+fn modern(bytes: usize, word: &str) -> String {
+    let data = data(bytes.saturating_sub(120), word);
+    format!(
+        r#"{{"name": "call_created", "origin_uuid": "u1", "required_acl": "events.calls.2e752722", "data": {data}}}"#
+    )
+}
+
+fn legacy(bytes: usize) -> String {
+    format!(r#"{{"name": "call_created", "data": {}}}"#, data(bytes.saturating_sub(40), "some text"))
+}
+
+fn received<'m>(exchange: &'m str, routing_key: &'m str, body: &'m str) -> Received<'m> {
+    let properties = ReceivedProperties::default();
+    Received { exchange, routing_key, properties, body: body.as_bytes() }
+}
+
+fn translate_to_legacy(bencher: Bencher<'_, '_>, rules: usize, body: &str) {
+    let translator = translator(rules);
+    let message = received("xivo", "calls.call.created", body);
+    bencher.bench_local(|| translator.to_legacy(black_box(&message)));
+}
+
+#[divan::bench(args = SIZES, consts = RULES)]
+fn to_legacy<const N: usize>(bencher: Bencher<'_, '_>, bytes: usize) {
+    translate_to_legacy(bencher, N, &modern(bytes, "some text"));
+}
+
+#[divan::bench(args = SIZES)]
+fn to_legacy_not_ascii(bencher: Bencher<'_, '_>, bytes: usize) {
+    translate_to_legacy(bencher, 100, &modern(bytes, "Zoé größer"));
+}
+
+#[divan::bench(args = SIZES, consts = RULES)]
+fn to_modern<const N: usize>(bencher: Bencher<'_, '_>, bytes: usize) {
+    let translator = translator(N);
+    let body = legacy(bytes);
+    let message = received("xivo-cti", "call_created", &body);
+    bencher.bench_local(|| translator.to_modern(black_box(&message)));
+}
+
+/// The least that anything which validates the JSON must do.
+#[divan::bench(args = SIZES)]
+fn bare_raw_value(bencher: Bencher<'_, '_>, bytes: usize) {
+    #[derive(Deserialize)]
+    struct Event<'b> {
+        #[serde(borrow)]
+        name: &'b RawValue,
+        #[serde(borrow)]
+        data: &'b RawValue,
+    }
+    let body = modern(bytes, "some text");
+    bencher.bench_local(|| {
+        let event: Event<'_> = serde_json::from_slice(black_box(body.as_bytes())).unwrap();
+        event.name.get().len() + event.data.get().len()
+    });
+}
+
+#[divan::bench]
+fn load_the_mapping_files(bencher: Bencher<'_, '_>) {
+    bencher.bench_local(|| mappings::load(true, &[]).unwrap_or_else(|_| panic!("the built-in rules")));
+}

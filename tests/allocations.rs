@@ -1,0 +1,91 @@
+//! How often the translation of an event asks for memory: that is a good part of what an event costs, and does not
+//! vary with the machine.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cti_bridge::commands::mappings;
+use cti_bridge::core::catalog::{Catalog, MappingFile, Mappings};
+use cti_bridge::core::mapping_file;
+use cti_bridge::core::message::{DeliveryMode, Outcome, Received, ReceivedProperties};
+use cti_bridge::core::settings::{BridgeId, Listen, OriginUuid, Probes, Settings, UnknownEvents};
+use cti_bridge::core::translate::Translator;
+use cti_bridge::core::version::Version;
+
+fn translator(mappings: &Mappings) -> Translator {
+    let settings = Settings {
+        bridge_id: BridgeId::parse("b1").unwrap(),
+        origin_uuid: OriginUuid::parse("u1").unwrap(),
+        modern_exchange: "xivo".into(),
+        listen: Listen::All,
+        unknown_events: UnknownEvents::Pass,
+        max_hops: 3,
+        delivery_mode: DeliveryMode::Transient,
+        legacy_content_type: None,
+        probes: Probes::Answer,
+    };
+    Translator::new(Catalog::at(Version::new(19, 5), mappings), settings)
+}
+
+fn builtin() -> Mappings {
+    mappings::load(true, &Vec::<PathBuf>::new()).unwrap_or_else(|_| panic!("the built-in rules"))
+}
+
+/// The built-in rules and as many others.
+fn with_more_rules(count: usize) -> Mappings {
+    let mut text = String::new();
+    for number in 0..count {
+        write!(
+            text,
+            "- event: site_event_{number}\n  source: a site\n  modern: {{routing_key: site.event_{number}, required_acl: events.site}}\n"
+        )
+        .unwrap();
+    }
+    let mut mappings = builtin();
+    let rules = mapping_file::read(&text).unwrap().into_iter().map(Arc::new).collect();
+    mappings.layers.push(vec![MappingFile { path: "site.yaml".into(), text, rules }]);
+    mappings
+}
+
+fn allocations(translator: &Translator, body: &str, to_legacy: bool) -> u64 {
+    let message = Received {
+        exchange: if to_legacy { "xivo" } else { "xivo-cti" },
+        routing_key: if to_legacy { "calls.call.created" } else { "call_created" },
+        properties: ReceivedProperties::default(),
+        body: body.as_bytes(),
+    };
+    let translate =
+        || if to_legacy { translator.to_legacy(&message) } else { translator.to_modern(&message) };
+    assert!(matches!(translate(), Outcome::Publish(publications) if publications.len() == 1));
+    allocation_counter::measure(|| drop(translate())).count_total
+}
+
+fn modern(more: usize) -> String {
+    let filler = "x".repeat(more);
+    format!(
+        r#"{{"name": "call_created", "origin_uuid": "u1", "required_acl": "events.calls.7", "data": {{"user_uuid": "7", "note": "{filler}"}}}}"#
+    )
+}
+
+#[test]
+fn to_legacy_takes_four_allocations_whatever_the_size_and_the_rules() {
+    for mappings in [builtin(), with_more_rules(10_000)] {
+        let translator = translator(&mappings);
+        for more in [0, 1_000, 16_000] {
+            let count = allocations(&translator, &modern(more), true);
+            assert!(count <= 4, "{count} allocations for {more} more bytes");
+        }
+    }
+}
+
+#[test]
+fn to_modern_takes_as_many_with_10_000_rules_more() {
+    let body = r#"{"name": "call_created", "data": {"user_uuid": "7"}}"#;
+    let few = allocations(&translator(&builtin()), body, false);
+    let many = allocations(&translator(&with_more_rules(10_000)), body, false);
+    assert_eq!(few, many);
+    assert!(few <= 24, "{few} allocations");
+}
