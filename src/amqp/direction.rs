@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use lapin::message::Delivery;
 use lapin::types::ShortString;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, sleep};
 use tracing::{debug, error};
 
 use super::acks::Acks;
@@ -24,6 +24,7 @@ use super::bridge::Unroutable;
 use super::care::{Care, Fingerprint};
 use super::counters::DirectionCounters;
 use super::fault::Fault;
+use super::nacks::{Advice, Nacks};
 use super::prepared::{Prepared, Sending};
 use super::properties::received;
 use super::quarantine::{self, Cause};
@@ -53,13 +54,18 @@ pub(super) trait Translate<'t>: Fn(&Received<'_>) -> Outcome<'t> {}
 impl<'t, T: Fn(&Received<'_>) -> Outcome<'t>> Translate<'t> for T {}
 
 struct Loop<'l, 'b, 'f, T> {
-    link: &'l Link,
-    settings: Settings<'b>,
-    translate: &'f T,
+    publisher: Publisher<'l, 'b, 'f, T>,
     window: Window<Sending<'l>, Delivery>,
     acks: Acks,
     /// The last delivery taken, while going one by one.
     head: Option<Fingerprint>,
+}
+
+/// Sends what comes of a delivery.
+struct Publisher<'l, 'b, 'f, T> {
+    link: &'l Link,
+    settings: Settings<'b>,
+    translate: &'f T,
 }
 
 /// Bridges until everything taken is acked after `stop` became true, or after there is no more need for care
@@ -68,11 +74,12 @@ pub(super) async fn run<'t>(
     link: &Link,
     settings: Settings<'_>,
     care: &RefCell<Care>,
+    nacks: &RefCell<Nacks>,
     translate: &impl Translate<'t>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Fault> {
-    let mut this =
-        Loop { link, settings, translate, window: Window::new(), acks: Acks::default(), head: None };
+    let publisher = Publisher { link, settings, translate };
+    let mut this = Loop { publisher, window: Window::new(), acks: Acks::default(), head: None };
     let mut deliveries = link.consumer.clone();
     let mut consuming = true;
 
@@ -88,13 +95,16 @@ pub(super) async fn run<'t>(
         // Nothing below has a budget of its own, and a backlog would keep signals and sockets waiting.
         tokio::task::consume_budget().await;
         let under_way = !this.window.is_empty();
-        let room = !careful || !under_way;
+        let room = if careful { !under_way } else { !this.window.is_sending_again() };
         tokio::select! {
             biased;
-            settled = poll_fn(|context| poll_settled(&mut this.window, link, settings, context)), if under_way => {
+            settled = poll_fn(|context| this.publisher.poll_settled(&mut this.window, nacks, context)), if under_way => {
                 let settled = settled.inspect_err(|fault| this.convict(care, fault))?;
                 progress = true;
                 care.borrow_mut().passed(settled.deliveries);
+                if settled.nacked > 0 {
+                    nacks.borrow_mut().over();
+                }
                 settings.counters.published.add(settled.published);
                 settings.counters.unroutable.add(settled.unroutable);
                 this.acks.add(settled.last.acker, settled.deliveries);
@@ -138,19 +148,28 @@ pub(super) async fn run<'t>(
 
 impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
     fn take(&mut self, delivery: Delivery, care: &RefCell<Care>) {
-        let counters = self.settings.counters;
+        let counters = self.publisher.settings.counters;
         counters.received.add(1);
         counters.redelivered.add(u64::from(delivery.redelivered));
         let care = care.borrow();
         self.head = care.is_on().then(|| Fingerprint::of(&delivery));
         let convicted = self.head.and_then(|head| care.verdict(head)).map(Cause::Refused);
-        let sendings = match convicted.map_or_else(|| self.translated(&delivery), Err) {
+        let sendings = match convicted.map_or_else(|| self.publisher.translated(&delivery), Err) {
             Ok(sendings) => sendings,
-            Err(cause) => vec![to_quarantine(self.link, self.settings, &delivery, &cause)],
+            Err(cause) => vec![self.publisher.to_quarantine(&delivery, &cause)],
         };
         self.window.push(delivery, sendings);
     }
 
+    /// Remembers the message that was alone under way when the broker closed the channel.
+    fn convict(&self, care: &RefCell<Care>, fault: &Fault) {
+        if let (Fault::Publish(_), Some(head), Some(text)) = (fault, self.head, fault.refusal()) {
+            care.borrow_mut().convict(head, text);
+        }
+    }
+}
+
+impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
     /// What is to be sent, or why the message goes to quarantine.
     fn translated(&self, delivery: &Delivery) -> Result<Vec<(Purpose, Sending<'l>)>, Cause<'t>> {
         let message = received(delivery);
@@ -166,7 +185,7 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
             Outcome::Partly(publications, refusal) => {
                 let mut sendings = self.published(publications, Purpose::Publication)?;
                 let cause = Cause::Refused(refusal);
-                sendings.push(to_quarantine(self.link, self.settings, delivery, &cause));
+                sendings.push(self.to_quarantine(delivery, &cause));
                 Ok(sendings)
             }
             Outcome::Answer(answers) => {
@@ -201,43 +220,59 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
         Ok(prepared.into_iter().map(send).collect())
     }
 
-    /// Remembers the message that was alone under way when the broker closed the channel.
-    fn convict(&self, care: &RefCell<Care>, fault: &Fault) {
-        if let (Fault::Publish(_), Some(head), Some(text)) = (fault, self.head, fault.refusal()) {
-            care.borrow_mut().convict(head, text);
+    /// Settles what is confirmed, and sends again or to quarantine what is nacked.
+    ///
+    /// One queue that takes nothing more must not stop what is behind it for ever.
+    fn poll_settled(
+        &self,
+        window: &mut Window<Sending<'l>, Delivery>,
+        nacks: &RefCell<Nacks>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Settled<Delivery>, Fault>> {
+        window.poll_settled(context, BATCH, |delivery, times| {
+            match nacks.borrow_mut().one_more(times, Instant::now()) {
+                Advice::Again(pause) => self.again(delivery, pause),
+                Advice::GiveUp => {
+                    let detail =
+                        "a queue that is bound to its exchange takes nothing more (basic.nack)".to_owned();
+                    let refusal = Refusal { reason: Reason::RefusedByBroker, detail, rule: None };
+                    vec![self.to_quarantine(delivery, &Cause::Refused(refusal))]
+                }
+            }
+        })
+    }
+
+    /// The publications of a delivery once more, after a while.
+    fn again(&self, delivery: &Delivery, pause: Duration) -> Vec<(Purpose, Sending<'l>)> {
+        // What went to quarantine beside them is there.
+        let publications = match (self.translate)(&received(delivery)) {
+            Outcome::Publish(publications) | Outcome::Partly(publications, _) => publications,
+            Outcome::Answer(_) | Outcome::Echo | Outcome::Dropped | Outcome::Refused(_) => Vec::new(),
+        };
+        let later = |(purpose, sending): (Purpose, Sending<'l>)| -> (Purpose, Sending<'l>) {
+            let sending = async move {
+                sleep(pause).await;
+                sending.await
+            };
+            (purpose, Box::pin(sending))
+        };
+        match self.published(publications, Purpose::Publication) {
+            Ok(sendings) => sendings.into_iter().map(later).collect(),
+            Err(cause) => vec![self.to_quarantine(delivery, &cause)],
         }
     }
-}
 
-/// Settles what is confirmed; what is nacked goes to quarantine.
-fn poll_settled<'l>(
-    window: &mut Window<Sending<'l>, Delivery>,
-    link: &'l Link,
-    settings: Settings<'_>,
-    context: &mut Context<'_>,
-) -> Poll<Result<Settled<Delivery>, Fault>> {
-    window.poll_settled(context, BATCH, |delivery| {
-        let detail = "a queue that is bound to its exchange takes nothing more (basic.nack)".to_owned();
-        let refusal = Refusal { reason: Reason::RefusedByBroker, detail, rule: None };
-        to_quarantine(link, settings, delivery, &Cause::Refused(refusal))
-    })
-}
-
-fn to_quarantine<'l>(
-    link: &'l Link,
-    settings: Settings<'_>,
-    delivery: &Delivery,
-    cause: &Cause<'_>,
-) -> (Purpose, Sending<'l>) {
-    let (reason, detail) = (cause.code(), cause.detail());
-    debug!(direction = link.direction.code(), reason, ?detail, "to quarantine");
-    settings.counters.quarantined(cause.reason());
-    let prepared = Prepared {
-        // The default exchange: straight to the queue of this name.
-        exchange: ShortString::default(),
-        routing_key: link.quarantine_queue.clone(),
-        properties: quarantine::properties(delivery, link.direction, cause, Timestamp::now()),
-        body: delivery.data.clone(),
-    };
-    (Purpose::Quarantine, prepared.send(&link.quarantine, true))
+    fn to_quarantine(&self, delivery: &Delivery, cause: &Cause<'_>) -> (Purpose, Sending<'l>) {
+        let (reason, detail) = (cause.code(), cause.detail());
+        debug!(direction = self.link.direction.code(), reason, ?detail, "to quarantine");
+        self.settings.counters.quarantined(cause.reason());
+        let prepared = Prepared {
+            // The default exchange: straight to the queue of this name.
+            exchange: ShortString::default(),
+            routing_key: self.link.quarantine_queue.clone(),
+            properties: quarantine::properties(delivery, self.link.direction, cause, Timestamp::now()),
+            body: delivery.data.clone(),
+        };
+        (Purpose::Quarantine, prepared.send(&self.link.quarantine, true))
+    }
 }

@@ -19,6 +19,7 @@ mod declare;
 mod direction;
 mod fault;
 mod migrator;
+mod nacks;
 mod playing;
 mod prepared;
 mod presence;

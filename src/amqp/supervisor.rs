@@ -19,6 +19,7 @@ use super::counters::DirectionCounters;
 use super::declare::{Inequivalent, SetUpError};
 use super::direction::{self, Settings, Translate};
 use super::fault::Fault;
+use super::nacks::Nacks;
 use super::printable::printable;
 use super::session::{Events, Notice, OpenError, Opening, Session, Stage};
 use super::watching;
@@ -102,6 +103,7 @@ pub(super) async fn supervise<'t>(
         state: &state,
         counters: bridge.counters.of(direction),
         care: RefCell::default(),
+        nacks: RefCell::default(),
         backoff: Backoff::default(),
         complaints: Complaints::default(),
         turn: 0,
@@ -168,6 +170,7 @@ struct Supervisor<'b, E> {
     state: &'b State<'b, E>,
     counters: &'b DirectionCounters,
     care: RefCell<Care>,
+    nacks: RefCell<Nacks>,
     backoff: Backoff,
     complaints: Complaints,
     /// Which nodes of the clusters: others after each fault.
@@ -291,7 +294,8 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         };
         let (link, events, connections) = session.parts();
         let (stop, stopped) = watch::channel(false);
-        let mut running = Box::pin(direction::run(link, settings, &self.care, translate, stopped));
+        let mut running =
+            Box::pin(direction::run(link, settings, &self.care, &self.nacks, translate, stopped));
         let mut told = self.stop.clone();
 
         // The direction is asked first: it knows best what an error of its channels means.

@@ -40,6 +40,8 @@ pub(super) struct Settled<T> {
     pub(super) published: u64,
     /// How many of those no queue wanted.
     pub(super) unroutable: u64,
+    /// How many of them were nacked at first.
+    pub(super) nacked: u64,
 }
 
 struct Entry<F: Future, T> {
@@ -48,6 +50,8 @@ struct Entry<F: Future, T> {
     confirmed: usize,
     unroutable: u64,
     nacked: bool,
+    /// How often it was sent again.
+    again: u32,
 }
 
 impl<F, T> Window<F, T>
@@ -62,6 +66,11 @@ where
         self.entries.is_empty()
     }
 
+    /// Whether something was nacked and is sent again: what is behind it had better wait.
+    pub(super) fn is_sending_again(&self) -> bool {
+        self.entries.front().is_some_and(|oldest| oldest.again > 0)
+    }
+
     /// Adds a delivery and sends what came of it, which may be nothing.
     pub(super) fn push(&mut self, delivery: T, sendings: Vec<(Purpose, F)>) {
         let mut confirms: Vec<_> =
@@ -72,20 +81,27 @@ where
         for (_, confirm) in &mut confirms {
             let _ = Pin::new(confirm).poll(&mut context);
         }
-        self.entries.push_back(Entry { delivery, confirms, confirmed: 0, unroutable: 0, nacked: false });
+        self.entries.push_back(Entry {
+            delivery,
+            confirms,
+            confirmed: 0,
+            unroutable: 0,
+            nacked: false,
+            again: 0,
+        });
     }
 
     /// Ready when at least the oldest delivery is settled, with as many as are, up to `most`.
     ///
-    /// A delivery of which a publication was nacked goes to quarantine, for one queue that takes nothing more must
-    /// not stop what is behind it. Only when quarantine is nacked too there is nothing left to be done.
+    /// `nacked` says what to send now for a delivery of which a publication was nacked, told how often it was sent again
+    /// by then. Only when quarantine is nacked too there is nothing left to be done.
     ///
     /// After an error the window is of no use any more.
     pub(super) fn poll_settled(
         &mut self,
         context: &mut Context<'_>,
         most: u64,
-        mut quarantine: impl FnMut(&T) -> (Purpose, F),
+        mut nacked: impl FnMut(&T, u32) -> Vec<(Purpose, F)>,
     ) -> Poll<Result<Settled<T>, Fault>> {
         let mut settled: Option<Settled<T>> = None;
         while let Some(oldest) = self.entries.front_mut() {
@@ -93,9 +109,13 @@ where
                 Poll::Pending => break,
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
                 Poll::Ready(Ok(())) if oldest.nacked => {
-                    let (purpose, sending) = quarantine(&oldest.delivery);
-                    oldest.confirms = vec![(purpose, maybe_done(sending))];
+                    let sendings = nacked(&oldest.delivery, oldest.again);
+                    oldest.confirms = sendings
+                        .into_iter()
+                        .map(|(purpose, sending)| (purpose, maybe_done(sending)))
+                        .collect();
                     (oldest.confirmed, oldest.nacked) = (0, false);
+                    oldest.again += 1;
                     continue;
                 }
                 Poll::Ready(Ok(())) => {}
@@ -103,15 +123,17 @@ where
             let Some(entry) = self.entries.pop_front() else {
                 break;
             };
-            let so_far = settled
-                .take()
-                .map_or((0, 0, 0), |so_far| (so_far.deliveries, so_far.published, so_far.unroutable));
+            let so_far = settled.take().map_or((0, 0, 0, 0), |so_far| {
+                (so_far.deliveries, so_far.published, so_far.unroutable, so_far.nacked)
+            });
             let publications = entry.confirms.iter().filter(|(purpose, _)| *purpose == Purpose::Publication);
+            let publications = publications.count() as u64;
             let done = Settled {
                 last: entry.delivery,
                 deliveries: so_far.0 + 1,
-                published: so_far.1 + publications.count() as u64,
+                published: so_far.1 + publications,
                 unroutable: so_far.2 + entry.unroutable,
+                nacked: so_far.3 + if entry.again > 0 { publications } else { 0 },
             };
             if done.deliveries >= most {
                 return Poll::Ready(Ok(done));
@@ -232,12 +254,12 @@ mod tests {
         (window, promises)
     }
 
-    fn no_quarantine(_: &usize) -> (Purpose, Promise) {
+    fn nothing_nacked(_: &usize, _: u32) -> Vec<(Purpose, Promise)> {
         panic!("nothing was nacked")
     }
 
     fn settled(window: &mut Window<Promise, usize>) -> Poll<Result<Settled<usize>, Fault>> {
-        window.poll_settled(&mut Context::from_waker(Waker::noop()), 64, no_quarantine)
+        window.poll_settled(&mut Context::from_waker(Waker::noop()), 64, nothing_nacked)
     }
 
     fn expect(window: &mut Window<Promise, usize>, last: usize, deliveries: u64) -> Settled<usize> {
@@ -296,7 +318,7 @@ mod tests {
     fn hands_out_no_more_than_asked_for() {
         let (mut window, _) = window(&[0, 0, 0]);
         let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(Ok(settled)) = window.poll_settled(&mut context, 2, no_quarantine) else { panic!() };
+        let Poll::Ready(Ok(settled)) = window.poll_settled(&mut context, 2, nothing_nacked) else { panic!() };
         assert_eq!((settled.last, settled.deliveries), (1, 2));
         expect(&mut window, 2, 1);
     }
@@ -312,7 +334,7 @@ mod tests {
         let (mut window, promises) = window(&[1, 1]);
         let count = Arc::new(Count(AtomicUsize::new(0)));
         let waker = Waker::from(Arc::clone(&count));
-        assert!(window.poll_settled(&mut Context::from_waker(&waker), 64, no_quarantine).is_pending());
+        assert!(window.poll_settled(&mut Context::from_waker(&waker), 64, nothing_nacked).is_pending());
         promises[1][0].resolve(ack());
         assert_eq!(count.0.load(Ordering::SeqCst), 0);
         promises[0][0].resolve(ack());
@@ -333,24 +355,45 @@ mod tests {
     }
 
     #[test]
-    fn a_nacked_publication_takes_its_delivery_to_quarantine_and_no_other() {
+    fn a_nacked_publication_is_sent_again_and_holds_up_what_is_behind_it() {
         let (mut window, promises) = window(&[1, 2, 1]);
-        let quarantine = Promise::default();
+        let (again, quarantine) = (Promise::default(), Promise::default());
         let poll = |window: &mut Window<Promise, usize>| {
-            window.poll_settled(&mut Context::from_waker(Waker::noop()), 64, |delivery| {
+            window.poll_settled(&mut Context::from_waker(Waker::noop()), 64, |delivery, times| {
                 assert_eq!(*delivery, 1);
-                (Purpose::Quarantine, quarantine.clone())
+                vec![match times {
+                    0 => (Purpose::Publication, again.clone()),
+                    _ => (Purpose::Quarantine, quarantine.clone()),
+                }]
             })
         };
         promises[0][0].resolve(ack());
         promises[1][0].resolve(Ok(Confirmation::Nack(None)));
         promises[1][1].resolve(ack());
         promises[2][0].resolve(ack());
-        assert!(matches!(poll(&mut window), Poll::Ready(Ok(Settled { last: 0, .. }))));
+        assert!(matches!(poll(&mut window), Poll::Ready(Ok(Settled { last: 0, nacked: 0, .. }))));
+        assert!(poll(&mut window).is_pending() && window.is_sending_again());
+        again.resolve(Ok(Confirmation::Nack(None)));
         assert!(poll(&mut window).is_pending());
         quarantine.resolve(ack());
         let done = poll(&mut window);
-        assert!(matches!(done, Poll::Ready(Ok(Settled { last: 2, deliveries: 2, published: 1, .. }))));
+        let expected = Settled { last: 2, deliveries: 2, published: 1, unroutable: 0, nacked: 0 };
+        assert!(matches!(done, Poll::Ready(Ok(done)) if done == expected));
+        assert!(!window.is_sending_again());
+    }
+
+    #[test]
+    fn tells_that_what_was_nacked_is_confirmed() {
+        let (mut window, promises) = window(&[1]);
+        promises[0][0].resolve(Ok(Confirmation::Nack(None)));
+        let mut context = Context::from_waker(Waker::noop());
+        let sent = |_: &usize, _| {
+            let again = Promise::default();
+            again.resolve(ack());
+            vec![(Purpose::Publication, again)]
+        };
+        let done = window.poll_settled(&mut context, 64, sent);
+        assert!(matches!(done, Poll::Ready(Ok(Settled { published: 1, nacked: 1, .. }))));
     }
 
     #[test]

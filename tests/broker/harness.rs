@@ -35,6 +35,11 @@ pub const PASSWORD: &str = "hunter2";
 
 const VHOSTS: usize = 96;
 
+/// How often something happens in the tests that do it again and again: `CTI_BRIDGE_TEST_ROUNDS`, or a few times.
+pub fn rounds() -> u32 {
+    env::var("CTI_BRIDGE_TEST_ROUNDS").map_or(3, |rounds| rounds.parse().unwrap())
+}
+
 /// Held for reading while a test uses the node, and for writing while one stops it.
 static NODE: RwLock<()> = RwLock::const_new(());
 
@@ -176,7 +181,7 @@ pub fn management_url() -> String {
     })
 }
 
-fn broker(variable: &str) -> String {
+pub fn broker(variable: &str) -> String {
     env::var(variable).unwrap_or_else(|_| {
         panic!("needs RabbitMQ: scripts/with-broker cargo test --test broker -- --include-ignored")
     })

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lapin::BasicProperties;
 use serde_json::{Value, json};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::harness::{Client, Tap, World, eventually, mark};
 
@@ -107,13 +107,22 @@ impl Feeder {
 
     /// The same, behind events that were published before.
     pub fn start_from(url: String, way: Way, number: u32) -> Self {
+        Self::new(vec![url], way, number)
+    }
+
+    /// To whichever of these nodes lets it in, another one after each fault.
+    pub fn start_on(urls: Vec<String>, way: Way) -> Self {
+        Self::new(urls, way, 0)
+    }
+
+    fn new(urls: Vec<String>, way: Way, number: u32) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let confirmed = Arc::new(AtomicU32::new(number));
         let (task_stop, task_confirmed) = (Arc::clone(&stop), Arc::clone(&confirmed));
         // A thread of its own, so that nothing in the test slows it down.
         let task = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(feed(&url, way, &task_stop, &task_confirmed))
+            runtime.block_on(feed(&urls, way, &task_stop, &task_confirmed))
         });
         Self { stop, confirmed, task: Some(task) }
     }
@@ -142,12 +151,16 @@ impl Drop for Feeder {
     }
 }
 
-async fn feed(url: &str, way: Way, stop: &AtomicBool, confirmed: &AtomicU32) -> u32 {
+async fn feed(urls: &[String], way: Way, stop: &AtomicBool, confirmed: &AtomicU32) -> u32 {
     let mut rate = interval(Duration::from_millis(2));
     rate.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut attempt = 0;
     loop {
-        let client = eventually("a connection", async || Client::try_connect(url).await.ok()).await;
+        let mut nodes = urls.iter().cycle().skip(attempt as usize);
+        let connected = eventually("a connection", async || {
+            timeout(Duration::from_secs(5), Client::try_connect(nodes.next()?)).await.ok()?.ok()
+        });
+        let client = connected.await;
         let mut waiting = VecDeque::new();
         let mut next = confirmed.load(Ordering::SeqCst);
         let lost = loop {
@@ -161,7 +174,7 @@ async fn feed(url: &str, way: Way, stop: &AtomicBool, confirmed: &AtomicU32) -> 
                 let body = way.body(next, attempt);
                 match client.send(exchange, key, BasicProperties::default(), &body).await {
                     Ok(confirm) => waiting.push_back(confirm),
-                    Err(error) => break error,
+                    Err(error) => break error.to_string(),
                 }
                 next += 1;
                 if waiting.len() < 32 {
@@ -171,8 +184,10 @@ async fn feed(url: &str, way: Way, stop: &AtomicBool, confirmed: &AtomicU32) -> 
             let oldest = waiting.pop_front().unwrap();
             match oldest.await {
                 Ok(lapin::Confirmation::Ack(None)) => confirmed.fetch_add(1, Ordering::SeqCst),
+                // So answers a queue without a leader.
+                Ok(lapin::Confirmation::Nack(None)) => break "nacked".to_owned(),
                 Ok(other) => panic!("{other:?}"),
-                Err(error) => break error,
+                Err(error) => break error.to_string(),
             };
         };
         assert!(attempt < 100, "{lost}");
@@ -187,16 +202,33 @@ fn sending(event: &Value) -> (u32, u32) {
 }
 
 /// What came out, in order.
+#[derive(Default)]
 pub struct Came(Vec<(u32, u32)>);
 
 impl Came {
     /// Takes the next so many.
     pub async fn take(tap: &mut Tap, events: u32) -> Self {
-        let mut came = Vec::new();
+        let mut came = Self::default();
+        came.take_more(tap, events).await;
+        came
+    }
+
+    /// Takes so many more, and returns the longest time in which none came.
+    pub async fn take_more(&mut self, tap: &mut Tap, events: u32) -> Duration {
+        let mut longest = Duration::ZERO;
         for _ in 0..events {
-            came.push(sending(&tap.event().await));
+            let began = Instant::now();
+            self.0.push(sending(&tap.event().await));
+            longest = longest.max(began.elapsed());
         }
-        Self(came)
+        longest
+    }
+
+    /// Takes all up to this number.
+    pub async fn take_up_to(&mut self, tap: &mut Tap, number: u32) {
+        while self.0.iter().rev().take(1_000).all(|(came, _)| *came < number) {
+            self.0.push(sending(&tap.event().await));
+        }
     }
 
     /// Each number up to `events` came, for the first time in order.

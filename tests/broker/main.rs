@@ -8,6 +8,7 @@
 mod audit;
 mod care;
 mod clients;
+mod cluster;
 mod documented;
 mod echo;
 mod events;
