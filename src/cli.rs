@@ -114,6 +114,20 @@ pub struct BrokerFrom {
     /// [default: guest on localhost]
     #[arg(long, value_name = "URL", env = "CTI_BRIDGE_AMQP_URL", hide_env_values = true)]
     pub amqp_url: Option<String>,
+    /// Trust the authorities in this PEM file too when speaking TLS (amqps://)
+    #[arg(long, value_name = "FILE", env = "CTI_BRIDGE_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Show this certificate to the broker; without a password it is the login (EXTERNAL)
+    #[arg(long, value_name = "FILE", env = "CTI_BRIDGE_CLIENT_CERTIFICATE_FILE")]
+    pub client_certificate_file: Option<PathBuf>,
+    /// Its private key, if that is in another file
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "CTI_BRIDGE_CLIENT_KEY_FILE",
+        requires = "client_certificate_file"
+    )]
+    pub client_key_file: Option<PathBuf>,
     /// Read this file instead of /etc/cti-bridge
     #[arg(long, value_name = "FILE", env = "CTI_BRIDGE_CONFIG")]
     pub config: Option<PathBuf>,

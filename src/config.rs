@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::amqp::BrokerAddress;
+use crate::amqp::{BrokerAddress, Certificates, UnusableFile};
 use crate::core::diagnostic::Diagnostic;
 use crate::core::settings::{BridgeId, OriginUuid, UnknownEvents};
 use crate::core::topology::{ExchangeKind, QueueKind};
 use crate::core::version::Version;
 
+mod certificates;
 mod file;
 
+pub use certificates::read as read_certificates;
 use file::read_password;
 pub use file::{QUEUE_TYPES, UNKNOWN_EVENTS, read, read_files};
 
@@ -94,6 +96,8 @@ pub struct Bus {
     pub vhost: Option<String>,
     /// Whether to speak TLS.
     pub tls: Option<bool>,
+    /// The certificates for it.
+    pub certificates: Certificates,
     /// The exchange of modern events.
     pub exchange_name: Option<String>,
     /// Its type.
@@ -121,6 +125,17 @@ pub enum ConfigError {
         /// The mistakes.
         diagnostics: Vec<Diagnostic>,
     },
+    /// A file of a certificate or a key is of no use.
+    #[error("cannot use {}: {why}", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: UnusableFile,
+    },
+    /// Certificates, and an address without TLS.
+    #[error("there are certificates for `{0}`, and no TLS is spoken there")]
+    CertificatesWithoutTls(String),
     /// No `origin_uuid` anywhere.
     #[error("no origin uuid")]
     NoOriginUuid,
@@ -257,10 +272,17 @@ impl Layer {
             let bridge_id = self.bridge_id.or_else(|| BridgeId::parse(origin_uuid.as_str()))?;
             Some(Identity { origin_uuid, bridge_id })
         });
+        let exchange_type = modern.exchange_type.unwrap_or(kind);
+        let (legacy, modern) = (legacy.address(), modern.address());
+        for address in [&legacy, &modern] {
+            if !address.tls && !address.certificates.is_empty() {
+                return Err(ConfigError::CertificatesWithoutTls(address.to_string()));
+            }
+        }
         Ok(Config {
-            exchange_type: modern.exchange_type.unwrap_or(kind),
-            legacy: legacy.address(),
-            modern: modern.address(),
+            exchange_type,
+            legacy,
+            modern,
             exchange_name,
             declare: self.declare.unwrap_or(true),
             modern_version,
@@ -287,6 +309,11 @@ impl Layer {
 
 impl Bus {
     fn under(self, above: Self) -> Self {
+        // Certificates are no part of an address, and stay unless it is said that there is no TLS.
+        let is_plain =
+            above.tls == Some(false) || above.tls.is_none() && above.url.as_ref().is_some_and(|url| !url.tls);
+        let certificates = if is_plain { Certificates::default() } else { self.certificates.clone() };
+        let certificates = above.certificates.or(certificates);
         // A whole address replaces the parts of an earlier one.
         let below = if above.url.is_some() {
             Self { exchange_name: self.exchange_name, exchange_type: self.exchange_type, ..Self::default() }
@@ -307,6 +334,7 @@ impl Bus {
             password: above.password.or(below.password),
             vhost: above.vhost.or(below.vhost),
             tls: above.tls.or(below.tls),
+            certificates,
             exchange_name: above.exchange_name.or(below.exchange_name),
             exchange_type: above.exchange_type.or(below.exchange_type),
         }
@@ -315,7 +343,7 @@ impl Bus {
     /// The address, with the platform's defaults: guest on the local broker (Message Bus documentation, 13.22).
     fn address(self) -> BrokerAddress {
         let base = self.url;
-        let tls = self.tls.or(base.as_ref().map(|base| base.tls)).unwrap_or(false);
+        let tls = self.tls.or(base.as_ref().map(|base| base.tls)).unwrap_or(!self.certificates.is_empty());
         let own_port = self.port.or(base.as_ref().map(|base| base.port));
         let port = own_port.unwrap_or(if tls { 5671 } else { 5672 });
         let part = |own: Option<String>, of: fn(&BrokerAddress) -> &String, default: &str| {
@@ -335,8 +363,10 @@ impl Bus {
             others,
             vhost: part(self.vhost, |base| &base.vhost, "/"),
             username: part(self.username, |base| &base.username, "guest"),
+            has_password: self.password.is_some() || base.as_ref().is_some_and(|base| base.has_password),
             password: self.password.or(base.map(|base| base.password)).unwrap_or_else(|| "guest".into()),
             tls,
+            certificates: self.certificates,
         }
     }
 }

@@ -62,7 +62,17 @@ const LAYERS: [Layer; 13] = [
     Layer {
         part: "amqp",
         modules: &["core", "amqp"],
-        crates: &["futures_util", "jiff", "lapin", "secrecy", "serde_json", "thiserror", "tokio", "tracing"],
+        crates: &[
+            "futures_util",
+            "jiff",
+            "lapin",
+            "rustls",
+            "secrecy",
+            "serde_json",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ],
         not_std: &["env", "fs", "process"],
         may_print: false,
     },
@@ -91,7 +101,17 @@ const LAYERS: [Layer; 13] = [
     },
     Layer {
         part: "config",
-        modules: &["core", "amqp::BrokerAddress", "amqp::AddressError", "amqp::node", "config"],
+        // Plain values, and what reads them.
+        modules: &[
+            "core",
+            "amqp::AddressError",
+            "amqp::BrokerAddress",
+            "amqp::Certificates",
+            "amqp::ClientCertificate",
+            "amqp::UnusableFile",
+            "amqp::node",
+            "config",
+        ],
         crates: &["secrecy", "thiserror"],
         not_std: &["env", "net", "process", "thread"],
         may_print: false,

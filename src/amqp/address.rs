@@ -6,8 +6,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
 use secrecy::{ExposeSecret, SecretString};
+
+use super::tls::Certificates;
 
 /// Seconds between heartbeats. A silent connection is given up after twice this time.
 pub(super) const HEARTBEAT: u16 = 10;
@@ -30,8 +32,12 @@ pub struct BrokerAddress {
     pub username: String,
     /// Its password.
     pub password: SecretString,
+    /// Whether somebody gave it, or it is the one that nobody gave.
+    pub has_password: bool,
     /// Whether to speak TLS.
     pub tls: bool,
+    /// The certificates for it.
+    pub certificates: Certificates,
 }
 
 /// Why a text is not the address of a broker. Never holds any part of a password.
@@ -97,7 +103,8 @@ impl BrokerAddress {
         }
         // The last `@`: people forget to encode the one in their password.
         let (user_info, place) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let (username, password) = user_info.split_once(':').unwrap_or((user_info, GUEST));
+        let given = user_info.split_once(':');
+        let (username, password) = given.unwrap_or((user_info, GUEST));
         let default_port = if tls { 5671 } else { 5672 };
         let mut nodes = Vec::new();
         for node in place.split(',') {
@@ -119,7 +126,9 @@ impl BrokerAddress {
                 name => usable("user name", decoded("user name", name)?)?,
             },
             password: decoded("password", password)?.into(),
+            has_password: given.is_some(),
             tls,
+            certificates: Certificates::default(),
         })
     }
 
@@ -127,7 +136,7 @@ impl BrokerAddress {
     /// shared.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        let Self { vhost, username, password, tls, .. } = self;
+        let Self { vhost, username, password, tls, certificates, .. } = self;
         let nodes = |address: &Self| {
             let mut nodes: Vec<_> =
                 address.nodes().map(|(host, port)| (host.to_ascii_lowercase(), port)).collect();
@@ -136,7 +145,15 @@ impl BrokerAddress {
         };
         nodes(self) == nodes(other)
             && (vhost, username, tls) == (&other.vhost, &other.username, &other.tls)
+            && certificates == &other.certificates
+            && self.has_password == other.has_password
             && password.expose_secret() == other.password.expose_secret()
+    }
+
+    /// Whether the client certificate is the login: there is one, and no password.
+    #[must_use]
+    pub const fn is_external(&self) -> bool {
+        self.tls && self.certificates.client.is_some() && !self.has_password
     }
 
     /// All nodes, as host and port.
@@ -168,6 +185,7 @@ impl BrokerAddress {
             query: AMQPQueryString {
                 heartbeat: Some(HEARTBEAT),
                 connection_timeout: u64::try_from(timeout.as_millis()).ok(),
+                auth_mechanism: self.is_external().then_some(SASLMechanism::External),
                 ..AMQPQueryString::default()
             },
         }
@@ -180,7 +198,11 @@ impl fmt::Display for BrokerAddress {
         let Self { vhost, username, tls, .. } = self;
         let scheme = if *tls { "amqps" } else { "amqp" };
         let vhost = if vhost == "/" { "%2f" } else { vhost.as_str() };
-        write!(f, "{scheme}://{}@", username.escape_debug())?;
+        write!(f, "{scheme}://")?;
+        // The broker takes the name from the certificate.
+        if !self.is_external() {
+            write!(f, "{}@", username.escape_debug())?;
+        }
         for (place, (host, port)) in self.nodes().enumerate() {
             let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
             let comma = if place > 0 { "," } else { "" };

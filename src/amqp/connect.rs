@@ -8,9 +8,15 @@ use tokio::time::timeout;
 
 use super::address::BrokerAddress;
 use super::declare::SetUpError;
+use super::tls::opening_failed;
 
 /// The time for TCP, TLS and login. A port where something else listens never answers.
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a login without a password needs on the other side.
+const EXTERNAL_NEEDS: &str = "no password is given, so the client certificate is the login: RabbitMQ needs the plugin \
+    `rabbitmq_auth_mechanism_ssl`, `EXTERNAL` among its `auth_mechanisms`, `ssl_options.verify = verify_peer`, and a \
+    user of the certificate's name (see `ssl_cert_login_from`)";
 
 /// Why there is no connection.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -37,6 +43,12 @@ impl ConnectError {
     pub const fn is_refusal(&self) -> bool {
         matches!(self, Self::Failed { source: SetUpError::AccessRefused { .. }, .. })
     }
+
+    /// Whether the text says already what to do: as with TLS.
+    #[must_use]
+    pub const fn has_advice(&self) -> bool {
+        matches!(self, Self::Failed { source: SetUpError::Tls(_), .. })
+    }
 }
 
 /// Opens a connection that tells the broker its name, to the first node of a cluster that lets us in. lapin's own
@@ -51,7 +63,7 @@ pub async fn connect(address: &BrokerAddress, name: &str) -> Result<Connection, 
         let broker = node.to_string();
         let failed = match timeout(OPEN_TIMEOUT, open(&node, name)).await {
             Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) => ConnectError::Failed { broker, source: error.into() },
+            Ok(Err(source)) => ConnectError::Failed { broker, source },
             Err(_) => ConnectError::TimedOut { broker },
         };
         turn += 1;
@@ -62,10 +74,18 @@ pub async fn connect(address: &BrokerAddress, name: &str) -> Result<Connection, 
 }
 
 /// The same to one node and without a limit in time, for who has one.
-pub(super) async fn open(address: &BrokerAddress, name: &str) -> lapin::Result<Connection> {
+pub(super) async fn open(address: &BrokerAddress, name: &str) -> Result<Connection, SetUpError> {
     let properties = ConnectionProperties::default()
         .with_connection_name(name.into())
         .with_client_property(ShortString::from("product"), env!("CARGO_PKG_NAME").into())
         .with_client_property(ShortString::from("version"), env!("CARGO_PKG_VERSION").into());
-    Connection::connect_uri(address.to_uri(OPEN_TIMEOUT), properties).await
+    let runtime = lapin::runtime::default_runtime()?;
+    let (uri, certificates) = (address.to_uri(OPEN_TIMEOUT), &address.certificates);
+    let opened = Connection::connect_uri_with_config(uri, properties, certificates.to_lapin(), runtime).await;
+    opened.map_err(|error| match opening_failed(error, address.tls, certificates.client.is_some()) {
+        SetUpError::AccessRefused { text } if address.is_external() => {
+            SetUpError::AccessRefused { text: format!("{text}; {EXTERNAL_NEEDS}") }
+        }
+        failed => failed,
+    })
 }

@@ -15,6 +15,7 @@ use lapin::{Channel, ErrorKind};
 
 use super::arguments::table;
 use super::printable::printable;
+use super::tls::TlsError;
 use crate::core::topology::{Binding, Declare, Destination, Exchange, ExchangeKind, Queue, Topology};
 
 /// Why a topology could not be made, or a connection not be opened.
@@ -41,6 +42,9 @@ pub enum SetUpError {
         /// Its length.
         bytes: usize,
     },
+    /// The two ends do not come together in TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Anything else, a lost connection among them.
     #[error("{}", printable(_0))]
     Broker(lapin::Error),

@@ -33,6 +33,7 @@ mod session;
 mod shelf;
 mod supervisor;
 mod tapping;
+mod tls;
 mod watching;
 mod window;
 
@@ -48,3 +49,4 @@ pub use probing::{Depth, ExchangeSeen, Incoming, Outgoing, Probing};
 pub use shelf::{Arrival, Item, Outlet, Shelf, ShelfError};
 pub use supervisor::{Event, RunError, run};
 pub use tapping::{Heard, SILENCE, Tap, TapError, Then, is_direct, listen};
+pub use tls::{Certificates, ClientCertificate, TlsError, UnusableFile};

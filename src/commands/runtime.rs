@@ -62,6 +62,8 @@ pub fn not_connected(error: &ConnectError) -> Failure {
         Failure::new(Exit::AccessRefused, error).help(
             "check user, password and virtual host; `guest` is let in from the broker's own machine only",
         )
+    } else if error.has_advice() {
+        Failure::new(Exit::Unreachable, error)
     } else {
         Failure::new(Exit::Unreachable, error)
             .help("is RabbitMQ running there? name it with `--amqp-url` or `bus:` in the configuration")

@@ -34,7 +34,11 @@ pub fn read(from: &BrokerFrom, options: Layer) -> Result<Config, Failure> {
     let url = from.amqp_url.as_ref().filter(|url| !url.is_empty());
     let url = url.map(|url| BrokerAddress::parse(url)).transpose();
     let url = url.map_err(|error| Failure::new(Exit::Usage, error))?;
-    let options = Layer { bus: Bus { url, ..Bus::default() }, ..options };
+    let file = |path: &'_ Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+    let files = [&from.ca_file, &from.client_certificate_file, &from.client_key_file].map(file);
+    let [authorities, client, key] = files.each_ref().map(Option::as_deref);
+    let certificates = config::read_certificates(authorities, client, key).map_err(cannot_use)?;
+    let options = Layer { bus: Bus { url, certificates, ..Bus::default() }, ..options };
     let xivo_uuid = std::env::var("XIVO_UUID").ok();
     let xivo_uuid = match xivo_uuid.as_deref().filter(|text| !text.is_empty()) {
         Some(text) => Some(OriginUuid::parse(text).ok_or_else(|| {
@@ -64,7 +68,11 @@ pub fn cannot_use(error: ConfigError) -> Failure {
             "name this server's uuid: `--origin-uuid`, `origin_uuid:` in the configuration, or XIVO_UUID in the \
              environment, where the platform's own daemons find it",
         ),
-        ConfigError::ExchangeOfLegacy(_) => Failure::new(Exit::Misconfigured, error),
+        ConfigError::CertificatesWithoutTls(_) => Failure::new(Exit::Misconfigured, error)
+            .help("write `amqps://` or `tls: true`, or leave out the CA file and the client certificate"),
+        ConfigError::ExchangeOfLegacy(_) | ConfigError::Certificate { .. } => {
+            Failure::new(Exit::Misconfigured, error)
+        }
     }
 }
 

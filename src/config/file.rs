@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use super::{Bus, ConfigError, DEFAULT_DIRECTORY, DEFAULT_FILE, Layer};
-use crate::amqp::{AddressError, BrokerAddress};
+use super::{Bus, ConfigError, DEFAULT_DIRECTORY, DEFAULT_FILE, Layer, read_certificates};
+use crate::amqp::{AddressError, BrokerAddress, Certificates};
 use crate::core::diagnostic::{Diagnostic, Place, Problems, did_you_mean};
 use crate::core::reader::{Entries, list, owned};
 use crate::core::settings::{BridgeId, OriginUuid, UnknownEvents};
@@ -50,9 +50,12 @@ pub fn read_files(named: Option<&Path>) -> Result<Layer, ConfigError> {
 }
 
 /// The keys whose values are never secret.
-const PUBLIC_KEYS: [&str; 27] = [
+const PUBLIC_KEYS: [&str; 30] = [
     "bridge_id",
     "builtin_mappings",
+    "ca_file",
+    "client_certificate_file",
+    "client_key_file",
     "content_type",
     "count_unroutable",
     "debug",
@@ -263,6 +266,7 @@ fn bus(node: &Node, problems: &mut Problems) -> Bus {
     if let (Some(node), false) = (entries.get("host"), hosts.is_empty()) {
         problems.add(node, "`host` and `hosts` say the same: leave one of them out", None);
     }
+    let (tls, certificates) = entries.get("tls").map(|node| tls(node, problems)).unwrap_or_default();
     Bus {
         url,
         hosts,
@@ -275,10 +279,36 @@ fn bus(node: &Node, problems: &mut Problems) -> Bus {
             .get("vhost")
             .filter(|node| !matches!(&node.value, Value::Text(text) if text.is_empty()))
             .and_then(|node| owned(Some(node), "a virtual host", problems)),
-        tls: boolean(entries.get("tls"), problems),
+        tls,
+        certificates,
         exchange_name: owned(entries.get("exchange_name"), "the name of an exchange", problems),
         exchange_type: chosen(entries.get("exchange_type"), &EXCHANGE_TYPES, problems),
     }
+}
+
+/// `true`, `false`, or the files that TLS works with.
+fn tls(node: &Node, problems: &mut Problems) -> (Option<bool>, Certificates) {
+    if let Value::Bool(flag) = node.value {
+        return (Some(flag), Certificates::default());
+    }
+    let known = ["ca_file", "client_certificate_file", "client_key_file"];
+    let expected = "`true`, `false`, or files such as `{ca_file: /etc/cti-bridge/ca.pem}`";
+    let Some(entries) = Entries::of(node, expected, &known, problems) else {
+        return (None, Certificates::default());
+    };
+    let [ca, client, key] = known.map(|name| owned(entries.get(name), "a file", problems).map(PathBuf::from));
+    if let (Some(node), None) = (entries.get("client_key_file"), &client) {
+        problems.add(node, "a key is of no use without `client_certificate_file`", None);
+    }
+    let read = read_certificates(ca.as_deref(), client.as_deref(), key.as_deref());
+    let certificates = read.map_err(|error| {
+        let text = match &error {
+            ConfigError::Unreadable { source, .. } => format!("{error}: {source}"),
+            _ => error.to_string(),
+        };
+        problems.add(node, text, None);
+    });
+    (Some(true), certificates.unwrap_or_default())
 }
 
 /// The nodes of a cluster.
