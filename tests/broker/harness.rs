@@ -33,7 +33,7 @@ pub const STRANGER: &str = "stranger";
 pub const NARROW: &str = "narrow";
 pub const PASSWORD: &str = "hunter2";
 
-const VHOSTS: usize = 96;
+const VHOSTS: usize = 104;
 
 /// How often something happens in the tests that do it again and again: `CTI_BRIDGE_TEST_ROUNDS`, or a few times.
 pub fn rounds() -> u32 {

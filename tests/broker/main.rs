@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod account;
 mod audit;
 mod care;
 mod clients;
@@ -24,5 +25,6 @@ mod restart;
 mod site;
 mod start;
 mod stopping;
+mod tls;
 mod unreadable;
 mod verify;
