@@ -33,6 +33,10 @@ pub const STRANGER: &str = "stranger";
 pub const NARROW: &str = "narrow";
 pub const PASSWORD: &str = "hunter2";
 
+/// An account with all rights, and a password that every encoding writes otherwise.
+pub const ODD: &str = "odd";
+pub const ODD_PASSWORD: &str = "pa/ss%7b wörd\"@:\\9";
+
 const VHOSTS: usize = 104;
 
 /// How often something happens in the tests that do it again and again: `CTI_BRIDGE_TEST_ROUNDS`, or a few times.
@@ -202,10 +206,11 @@ fn next_vhost() -> String {
         let narrow = |vhost: &str| {
             json!({"user": NARROW, "vhost": vhost, "configure": needed, "write": needed, "read": needed})
         };
-        let permissions = names.iter().flat_map(|vhost| [everything("guest", vhost), narrow(vhost)]);
+        let permissions = names.iter().flat_map(|vhost| [everything("guest", vhost), everything(ODD, vhost), narrow(vhost)]);
         let definitions = json!({
             "vhosts": names.iter().map(|name| json!({"name": name})).collect::<Vec<_>>(),
-            "users": ([STRANGER, NARROW].map(|name| json!({"name": name, "password": PASSWORD, "tags": ""}))),
+            "users": ([(STRANGER, PASSWORD, ""), (NARROW, PASSWORD, ""), (ODD, ODD_PASSWORD, "administrator")]
+                .map(|(name, password, tags)| json!({"name": name, "password": password, "tags": tags}))),
             "permissions": permissions.collect::<Vec<_>>(),
             "topic_permissions": names.iter().map(|vhost| json!({
                 "user": NARROW, "vhost": vhost, "exchange": "xivo", "write": "^(?!auth\\.tenants\\.forbidden)", "read": ".*",

@@ -22,6 +22,7 @@ mod quarantine;
 mod record;
 mod reporting;
 mod restart;
+mod secrets;
 mod site;
 mod start;
 mod stopping;

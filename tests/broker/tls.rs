@@ -84,6 +84,9 @@ async fn a_certificate_is_the_login_of_an_account_with_no_more_rights_than_neede
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
 }
 
+/// What is tried, the address, options with files, the exit code, and words of the message.
+type Case<'a> = (&'a str, String, &'a [(&'a str, String)], i32, &'a [&'a str]);
+
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
 async fn what_does_not_fit_is_told_with_what_to_do() {
@@ -94,7 +97,7 @@ async fn what_does_not_fit_is_told_with_what_to_do() {
     let good = at("amqps", "127.0.0.1", &tls);
     let no_pem = world.file("no.pem", "hunter2").display().to_string();
     let missing = made("missing.pem");
-    let cases: [(&str, String, &[(&str, String)], i32, &[&str]); 11] = [
+    let cases: [Case<'_>; 11] = [
         ("no authority", good.clone(), &[], 69, &["no authority that is trusted", "`--ca-file`"]),
         (
             "the wrong one",
