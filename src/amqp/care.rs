@@ -2,6 +2,10 @@
 //!
 //! With many messages under way nobody can tell which of them it was. So the deliveries that were under way
 //! are gone through again one by one; the one that is alone when it happens again is taken to quarantine.
+//!
+//! A bridge that has just started cannot know how the one before it ended. So it begins one by one as well, for as long
+//! as what comes was delivered before: else a bridge that is killed again and again would use up the delivery limit of
+//! all that was under way with it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -13,6 +17,8 @@ use crate::core::message::{Reason, Refusal};
 #[derive(Debug, Default)]
 pub(super) struct Care {
     remaining: u64,
+    /// A fresh delivery ends it.
+    starting: bool,
     convicted: Option<(Fingerprint, String)>,
 }
 
@@ -30,9 +36,15 @@ impl Fingerprint {
 }
 
 impl Care {
+    /// For a bridge that has just started, of which the one before had as many under way at most.
+    pub(super) fn at_start(deliveries: u16) -> Self {
+        Self { remaining: u64::from(deliveries), starting: true, convicted: None }
+    }
+
     /// Go through this many deliveries one by one, as one of them is suspect.
     pub(super) fn begin(&mut self, deliveries: u16) {
         self.remaining = self.remaining.max(u64::from(deliveries));
+        self.starting = false;
     }
 
     /// Whether to go one by one.
@@ -50,13 +62,23 @@ impl Care {
     pub(super) fn passed(&mut self, deliveries: u64) {
         self.remaining = self.remaining.saturating_sub(deliveries);
         if self.remaining == 0 {
-            self.convicted = None;
+            *self = Self::default();
         }
     }
 
-    /// Nothing is left to be delivered, so no suspect either.
-    pub(super) fn over(&mut self) {
-        *self = Self::default();
+    /// A delivery came, and whether for the first time. Behind such a one there is none that came before.
+    pub(super) fn arrived(&mut self, redelivered: bool) {
+        if self.starting && !redelivered {
+            self.remaining = 0;
+        }
+    }
+
+    /// Nothing is left to be delivered, so no suspect either. To a bridge that has just started it means nothing: it may
+    /// be a standby, to which things come when the active one dies.
+    pub(super) fn idle(&mut self) {
+        if !self.starting {
+            *self = Self::default();
+        }
     }
 
     /// This one was alone when the broker closed the channel with these words.
@@ -94,6 +116,40 @@ mod tests {
         assert!(care.is_on() && care.verdict(fingerprint("a", b"1")).is_some());
         care.passed(1);
         assert!(!care.is_on() && care.verdict(fingerprint("a", b"1")).is_none());
+    }
+
+    #[test]
+    fn what_was_delivered_before_a_start_is_gone_through_one_by_one_and_nothing_else() {
+        let mut care = Care::at_start(256);
+        for _ in 0..3 {
+            assert_eq!(care.prefetch_count(256), 1);
+            care.arrived(true);
+            care.passed(1);
+        }
+        care.idle();
+        assert_eq!(care.prefetch_count(256), 1, "a standby waits for its first delivery");
+        care.arrived(false);
+        assert_eq!(care.prefetch_count(256), 256);
+    }
+
+    #[test]
+    fn the_care_of_a_start_ends_after_as_many_as_can_have_been_under_way() {
+        let mut care = Care::at_start(2);
+        for remaining in [true, false] {
+            care.arrived(true);
+            care.passed(1);
+            assert_eq!(care.is_on(), remaining);
+        }
+    }
+
+    #[test]
+    fn a_suspect_after_the_start_is_looked_for_among_fresh_deliveries_too() {
+        let mut care = Care::at_start(256);
+        care.begin(256);
+        care.arrived(false);
+        assert!(care.is_on());
+        care.idle();
+        assert!(!care.is_on());
     }
 
     #[test]

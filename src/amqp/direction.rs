@@ -22,6 +22,7 @@ use tracing::{debug, error};
 use super::acks::Acks;
 use super::bridge::Unroutable;
 use super::care::{Care, Fingerprint};
+use super::consuming::Consuming;
 use super::counters::DirectionCounters;
 use super::fault::Fault;
 use super::nacks::{Advice, Nacks};
@@ -72,6 +73,7 @@ struct Publisher<'l, 'b, 'f, T> {
 /// where there was at first; or until a fault.
 pub(super) async fn run<'t>(
     link: &Link,
+    intake: &Consuming,
     settings: Settings<'_>,
     care: &RefCell<Care>,
     nacks: &RefCell<Nacks>,
@@ -80,7 +82,7 @@ pub(super) async fn run<'t>(
 ) -> Result<(), Fault> {
     let publisher = Publisher { link, settings, translate };
     let mut this = Loop { publisher, window: Window::new(), acks: Acks::default(), head: None };
-    let mut deliveries = link.consumer.clone();
+    let mut deliveries = intake.consumer.clone();
     let mut consuming = true;
 
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
@@ -118,7 +120,7 @@ pub(super) async fn run<'t>(
             _ = &mut stopped, if consuming => consuming = false,
             _ = pulse.tick() => {
                 if !under_way && !progress {
-                    care.borrow_mut().over();
+                    care.borrow_mut().idle();
                 }
                 let waiting = under_way && !progress && !link.is_blocked();
                 still = if waiting { still + 1 } else { 0 };
@@ -127,14 +129,14 @@ pub(super) async fn run<'t>(
                 if still >= PULSES {
                     return Err(Fault::Stalled(settings.confirm_timeout));
                 }
-                if !link.is_open() {
+                if !link.is_open(intake) {
                     return Err(Fault::Closed);
                 }
             }
             delivery = deliveries.next(), if consuming && room => match delivery {
                 Some(Ok(delivery)) => this.take(delivery, care),
                 Some(Err(error)) => return Err(Fault::Consume(error)),
-                None => return Err(Fault::ConsumerEnded { queue: link.consumer.queue().to_string() }),
+                None => return Err(Fault::ConsumerEnded { queue: intake.consumer.queue().to_string() }),
             },
         }
         // With nothing under way, there is nothing to gain by waiting for a fuller batch.
@@ -151,13 +153,14 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
         let counters = self.publisher.settings.counters;
         counters.received.add(1);
         counters.redelivered.add(u64::from(delivery.redelivered));
-        let care = care.borrow();
+        let mut care = care.borrow_mut();
         self.head = care.is_on().then(|| Fingerprint::of(&delivery));
         let convicted = self.head.and_then(|head| care.verdict(head)).map(Cause::Refused);
         let sendings = match convicted.map_or_else(|| self.publisher.translated(&delivery), Err) {
             Ok(sendings) => sendings,
             Err(cause) => vec![self.publisher.to_quarantine(&delivery, &cause)],
         };
+        care.arrived(delivery.redelivered);
         self.window.push(delivery, sendings);
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::{Error, ErrorKind};
 
+use super::declare::SetUpError;
 use super::printable::printable;
 
 /// Why a session ended.
@@ -13,6 +14,12 @@ pub(super) enum Fault {
     /// The consumer reported an error.
     #[error("consuming failed: {}", words(_0))]
     Consume(Error),
+    /// There is no consumer to be had.
+    #[error("consuming failed: {_0}")]
+    NotConsuming(SetUpError),
+    /// The broker did not even answer.
+    #[error("consuming failed: no answer within {} seconds", _0.as_secs())]
+    Unanswered(Duration),
     /// The stream of deliveries ended by itself; so it is when somebody deletes the queue.
     #[error("the broker ended the consumer of `{queue}`: was the queue deleted?")]
     ConsumerEnded { queue: String },

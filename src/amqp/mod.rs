@@ -14,6 +14,7 @@ mod bridge;
 mod broker_tests;
 mod care;
 mod connect;
+mod consuming;
 mod counters;
 mod declare;
 mod direction;

@@ -11,16 +11,17 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::{join_all, try_join};
 use futures_util::stream::{BoxStream, SelectAll, select_all};
-use lapin::options::{BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
+use lapin::options::ConfirmSelectOptions;
 use lapin::protocol::AMQPErrorKind;
-use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Connection, ConnectionStatus, Consumer, ErrorKind};
+use lapin::types::ShortString;
+use lapin::{Channel, Connection, ConnectionStatus, ErrorKind};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::address::BrokerAddress;
 use super::bridge::{Bridge, Direction, Side};
 use super::connect::{OPEN_TIMEOUT, open};
+use super::consuming::{Consuming, Source};
 use super::declare::{SetUpError, declare, short};
 use super::fault::Fault;
 use crate::core::topology::{Destination, Topology};
@@ -86,6 +87,9 @@ pub(super) struct Opening<'b> {
 pub(super) struct Session {
     pub(super) link: Link,
     pub(super) events: Events,
+    /// Nothing while the broker takes no messages.
+    consuming: Option<Consuming>,
+    intake_queue: String,
     consume: Connection,
     /// Where the translations go, and where quarantine is if that is another broker.
     publish: Vec<Connection>,
@@ -94,14 +98,23 @@ pub(super) struct Session {
 /// What one direction works with.
 pub(super) struct Link {
     pub(super) direction: Direction,
-    pub(super) consuming: Channel,
-    pub(super) consumer: Consumer,
     pub(super) publishing: Channel,
     /// A channel of its own, on the side where the messages come from: lapin pairs returned messages with the
     /// wrong confirms of a channel, which does no harm where every return means the same.
     pub(super) quarantine: Channel,
     pub(super) quarantine_queue: ShortString,
     connections: [ConnectionStatus; 2],
+}
+
+/// What a session consists of.
+pub(super) struct Parts<'s> {
+    pub(super) link: &'s Link,
+    pub(super) events: &'s mut Events,
+    pub(super) consuming: &'s mut Option<Consuming>,
+    pub(super) source: Source<'s>,
+    /// Where to look after what is on either side. The first one is never blocked, as nothing is published on it; the
+    /// other one may be.
+    pub(super) connections: [&'s Connection; 2],
 }
 
 /// What the connections of a session report by themselves.
@@ -165,22 +178,32 @@ impl Session {
             declare_on(to_target, &exchanges_of(&to.topology)).await?;
         }
         at.set((source, Stage::Consuming));
-        let link = Link::open(opening, from, &consume, &publish).await?;
-        Ok(Self { link, events: Events(select_all(events)), consume, publish })
+        let link = Link::open(opening.direction, from, &consume, &publish).await?;
+        let intake_queue = from.intake_queue.clone();
+        let source = Source {
+            direction: opening.direction,
+            queue: &intake_queue,
+            connection: &consume,
+            publish: &publish,
+        };
+        let consuming = source.consume_unless_blocked(opening.prefetch_count).await?;
+        Ok(Self { link, events: Events(select_all(events)), consuming, intake_queue, consume, publish })
     }
 
-    /// What one direction works with, what its connections report, and where to look after what is on either side. The
-    /// first of these connections is never blocked, as nothing is published on it; the other one may be.
-    pub(super) fn parts(&mut self) -> (&Link, &mut Events, [&Connection; 2]) {
-        let target = self.publish.first().unwrap_or(&self.consume);
-        (&self.link, &mut self.events, [&self.consume, target])
+    pub(super) fn parts(&mut self) -> Parts<'_> {
+        let Self { link, events, consuming, intake_queue, consume, publish } = self;
+        let connections = [&*consume, publish.first().unwrap_or(consume)];
+        let direction = link.direction;
+        let source = Source { direction, queue: intake_queue, connection: consume, publish };
+        Parts { link, events, consuming, source, connections }
     }
 
     /// Closes what is still open, the publishing connections first, and waits for the brokers to say so.
     ///
     /// Only then has a broker put back what was not acked, and the next consumer gets it in the right order.
     pub(super) async fn close(self, within: Duration) {
-        let Self { link: _link, events: _, consume, publish } = self;
+        // Whoever drops a consumer cancels it.
+        let Self { link: _link, consuming: _consuming, consume, publish, .. } = self;
         let bye = || ShortString::from("bye");
         let publish = join_all(publish.iter().map(|connection| connection.close(200, bye())));
         // A blocked connection cannot say good-bye; its socket closes with the process or when it is
@@ -212,27 +235,16 @@ pub(super) fn exchanges_of(topology: &Topology) -> Topology {
 
 impl Link {
     async fn open(
-        opening: Opening<'_>,
+        direction: Direction,
         side: &Side,
         consume: &Connection,
         publish: &[Connection],
     ) -> Result<Self, SetUpError> {
-        let direction = opening.direction;
         let (target, source) = (publish.first().unwrap_or(consume), publish.last().unwrap_or(consume));
         let publishing = confirming(target).await?;
         let quarantine = confirming(source).await?;
-        let consuming = consume.create_channel().await?;
-        // 0 would mean without bounds.
-        consuming.basic_qos(opening.prefetch_count.max(1), BasicQosOptions::default()).await?;
-        let tag = short(&direction.consumer_tag())?;
-        let queue = short(&side.intake_queue)?;
-        let consumer = consuming
-            .basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default())
-            .await?;
         Ok(Self {
             direction,
-            consuming,
-            consumer,
             publishing,
             quarantine,
             quarantine_queue: short(&side.quarantine_queue)?,
@@ -246,8 +258,8 @@ impl Link {
     }
 
     /// Whether all that is needed is still open.
-    pub(super) fn is_open(&self) -> bool {
-        let channels = [&self.consuming, &self.publishing, &self.quarantine];
+    pub(super) fn is_open(&self, consuming: &Consuming) -> bool {
+        let channels = [&consuming.channel, &self.publishing, &self.quarantine];
         channels.iter().all(|channel| channel.status().connected())
             && self.connections.iter().all(ConnectionStatus::connected)
     }
@@ -259,7 +271,8 @@ fn is_of_a_channel(error: &lapin::Error) -> bool {
     matches!(refusal.kind(), AMQPErrorKind::Soft(_))
 }
 
-async fn confirming(connection: &Connection) -> Result<Channel, SetUpError> {
+/// A channel with publisher confirms.
+pub(super) async fn confirming(connection: &Connection) -> Result<Channel, SetUpError> {
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     Ok(channel)

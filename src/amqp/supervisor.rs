@@ -10,18 +10,20 @@ use std::time::Duration;
 use futures_util::future::try_join;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::backoff::Backoff;
 use super::bridge::{Bridge, Direction};
 use super::care::Care;
+use super::connect::OPEN_TIMEOUT;
+use super::consuming::{Consuming, Source};
 use super::counters::DirectionCounters;
 use super::declare::{Inequivalent, SetUpError};
 use super::direction::{self, Settings, Translate};
 use super::fault::Fault;
 use super::nacks::Nacks;
 use super::printable::printable;
-use super::session::{Events, Notice, OpenError, Opening, Session, Stage};
+use super::session::{Events, Link, Notice, OpenError, Opening, Parts, Session, Stage};
 use super::watching;
 use crate::core::message::Received;
 
@@ -102,7 +104,7 @@ pub(super) async fn supervise<'t>(
         direction,
         state: &state,
         counters: bridge.counters.of(direction),
-        care: RefCell::default(),
+        care: RefCell::new(first_care(bridge, direction)),
         nacks: RefCell::default(),
         backoff: Backoff::default(),
         complaints: Complaints::default(),
@@ -205,10 +207,6 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
                 }
                 Ok(session) => match self.run_session(session, translate).await {
                     Ended::Stopped => return Ok(()),
-                    Ended::CareOver => {
-                        info!(direction = self.direction.code(), "going on as usual");
-                        continue;
-                    }
                     Ended::Fault(fault, began) => self.ended(&fault, began),
                 },
             };
@@ -280,28 +278,59 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         ended.unwrap_or_else(|fault| Ended::Fault(fault, began))
     }
 
+    /// Runs the direction with one consumer after the other: a careful one, and then a usual one.
+    async fn consume<'t>(
+        &self,
+        link: &Link,
+        consuming: &mut Option<Consuming>,
+        source: Source<'_>,
+        translate: &impl Translate<'t>,
+        stop: watch::Receiver<bool>,
+    ) -> Result<(), Fault> {
+        let bridge = self.bridge;
+        let mut told = stop.clone();
+        loop {
+            let intake = match &mut *consuming {
+                Some(intake) => intake,
+                none => none.insert(tokio::select! {
+                    biased;
+                    _ = told.wait_for(|stop| *stop) => return Ok(()),
+                    intake = again(source, self.care.borrow().prefetch_count(bridge.prefetch_count)) => intake?,
+                }),
+            };
+            let settings = Settings {
+                unroutable: bridge.unroutable,
+                confirm_timeout: bridge.confirm_timeout,
+                careful: self.care.borrow().is_on(),
+                counters: self.counters,
+            };
+            let (care, nacks) = (&self.care, &self.nacks);
+            direction::run(link, intake, settings, care, nacks, translate, stop.clone()).await?;
+            if *stop.borrow() {
+                return Ok(());
+            }
+            if let Some(intake) = consuming.take() {
+                intake.close().await.map_err(Fault::Consume)?;
+            }
+            debug!(direction = self.direction.code(), "going on as usual");
+        }
+    }
+
     async fn until_ended<'t>(
         &self,
         session: &mut Session,
         translate: &impl Translate<'t>,
     ) -> Result<Ended, Fault> {
         let bridge = self.bridge;
-        let settings = Settings {
-            unroutable: bridge.unroutable,
-            confirm_timeout: bridge.confirm_timeout,
-            careful: self.care.borrow().is_on(),
-            counters: self.counters,
-        };
-        let (link, events, connections) = session.parts();
+        let Parts { link, events, consuming, source, connections } = session.parts();
         let (stop, stopped) = watch::channel(false);
-        let mut running =
-            Box::pin(direction::run(link, settings, &self.care, &self.nacks, translate, stopped));
+        let mut running = Box::pin(self.consume(link, consuming, source, translate, stopped));
         let mut told = self.stop.clone();
 
         // The direction is asked first: it knows best what an error of its channels means.
         tokio::select! {
             biased;
-            ended = &mut running => return ended.map(|()| Ended::CareOver),
+            ended = &mut running => return ended.map(|()| Ended::Stopped),
             fault = watch_for_fault(events, self.state.on) => return Err(fault),
             fault = watching::watch(bridge, link, connections) => return Err(fault),
             _ = told.wait_for(|stop| *stop) => {}
@@ -328,12 +357,18 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
     }
 }
 
+/// The first care of a direction. Without a limit to deliveries there is nothing to be careful about.
+fn first_care(bridge: &Bridge, direction: Direction) -> Care {
+    match bridge.sides(direction).0.broker_puts_poison_away() {
+        true => Care::at_start(bridge.prefetch_count),
+        false => Care::default(),
+    }
+}
+
 /// How a session ended.
 enum Ended {
     /// Something was wrong.
     Fault(Fault, Began),
-    /// It was a careful one, and what it had to be careful about is through.
-    CareOver,
     /// As it was told to.
     Stopped,
 }
@@ -343,6 +378,20 @@ struct Began {
     at: Instant,
     received: u64,
     acked: u64,
+}
+
+/// Another consumer, however long the broker takes no messages.
+async fn again(source: Source<'_>, prefetch_count: u16) -> Result<Consuming, Fault> {
+    let mut consuming = pin!(source.consume(prefetch_count));
+    loop {
+        match timeout(OPEN_TIMEOUT, &mut consuming).await {
+            Ok(Ok(consuming)) => return Ok(consuming),
+            Ok(Err(SetUpError::Broker(error))) => return Err(Fault::Consume(error)),
+            Ok(Err(error)) => return Err(Fault::NotConsuming(error)),
+            Err(_) if source.is_blocked() => {}
+            Err(_) => return Err(Fault::Unanswered(OPEN_TIMEOUT)),
+        }
+    }
 }
 
 async fn watch_for_fault(events: &mut Events, on: &impl Fn(Event)) -> Fault {

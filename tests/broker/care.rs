@@ -4,7 +4,7 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::AMQPValue;
 use serde_json::json;
 
-use super::harness::{NARROW, PASSWORD, World, eventually, long, table};
+use super::harness::{NARROW, PASSWORD, World, eventually, long, only_the_second_came_twice, table};
 
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
@@ -115,6 +115,7 @@ async fn a_direction_without_suspects_goes_on_as_usual_while_the_other_is_carefu
         "{careful:?}"
     );
     let (to_legacy, to_modern) = bridge.stop().await;
-    assert_eq!((&to_legacy["sessions"], &to_legacy["redelivered"]), (&json!(1), &json!(0)));
+    assert_eq!(to_legacy["sessions"], 1);
+    only_the_second_came_twice(&to_legacy);
     assert!(to_modern["sessions"].as_u64() > Some(1), "{to_modern}");
 }

@@ -256,6 +256,11 @@ pub async fn lists(world: &World) -> Vec<PathBuf> {
     files
 }
 
+/// A bridge that has started takes its first delivery alone; the next one may be on its way by then, and goes back once.
+pub fn only_the_second_came_twice(counts: &Value) {
+    assert!(counts["redelivered"].as_u64().unwrap() <= 1, "{counts}");
+}
+
 /// Waits until `probe` has something.
 pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let end = Instant::now() + LIMIT;

@@ -8,7 +8,10 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, DecimalValue, FieldTable};
 use serde_json::{Value, json};
 
-use super::harness::{ORIGIN, Tap, World, eventually, json_of, long, mark, only_the_mark, table, text};
+use super::harness::{
+    ORIGIN, Tap, World, eventually, json_of, long, mark, only_the_mark, only_the_second_came_twice, table,
+    text,
+};
 
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
@@ -414,7 +417,8 @@ async fn hostile_modern_messages_stop_nothing() {
     assert_eq!(to_legacy["quarantined"], count(|fate| matches!(fate, Fate::Quarantined(_))));
     assert_eq!(to_legacy["echoes"], 1);
     assert_eq!(to_legacy["published"], cases.len() + count(|fate| matches!(fate, Fate::Passes(..))));
-    assert_eq!((&to_legacy["redelivered"], &to_legacy["sessions"]), (&json!(0), &json!(1)));
+    assert_eq!(to_legacy["sessions"], 1);
+    only_the_second_came_twice(&to_legacy);
 }
 
 #[tokio::test]
@@ -576,7 +580,8 @@ async fn hostile_legacy_messages_stop_nothing() {
     let count = |fate: fn(&Fate) -> bool| cases.iter().filter(|case| fate(&case.fate)).count();
     assert_eq!(to_modern["quarantined"], count(|fate| matches!(fate, Fate::Quarantined(_))));
     assert_eq!(to_modern["echoes"], 1);
-    assert_eq!((&to_modern["redelivered"], &to_modern["sessions"]), (&json!(0), &json!(1)));
+    assert_eq!(to_modern["sessions"], 1);
+    only_the_second_came_twice(&to_modern);
 }
 
 #[tokio::test]

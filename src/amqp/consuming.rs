@@ -1,0 +1,101 @@
+//! Taking deliveries: one consumer on a channel of its own, which a session can give up and begin anew.
+//!
+//! Whatever is delivered and comes back counts against the delivery limit of its queue. So nothing is taken while the
+//! broker takes no messages, as nothing could be done with it: a bridge that is restarted again and again during an
+//! alarm would use up the limit of messages that nothing is wrong with.
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use lapin::options::{BasicConsumeOptions, BasicPublishOptions, BasicQosOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Connection, ConnectionStatus, Consumer};
+use tokio::time::sleep;
+
+use super::bridge::Direction;
+use super::declare::{SetUpError, short};
+use super::session::confirming;
+
+/// A queue of this name there is not.
+const NOBODY: &str = "cti-bridge.nobody";
+
+/// So often is looked whether the broker has said that it takes no messages.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Where deliveries come from, and where what comes of them goes.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'s> {
+    pub(super) direction: Direction,
+    pub(super) queue: &'s str,
+    pub(super) connection: &'s Connection,
+    pub(super) publish: &'s [Connection],
+}
+
+/// A consumer and its channel.
+pub(super) struct Consuming {
+    pub(super) channel: Channel,
+    pub(super) consumer: Consumer,
+}
+
+impl Source<'_> {
+    /// Begins to consume, once the broker takes messages.
+    pub(super) async fn consume(self, prefetch_count: u16) -> Result<Consuming, SetUpError> {
+        try_join_all(self.publish.iter().map(takes_messages)).await?;
+        let channel = self.connection.create_channel().await?;
+        // 0 would mean without bounds.
+        channel.basic_qos(prefetch_count.max(1), BasicQosOptions::default()).await?;
+        let (queue, tag) = (short(self.queue)?, short(&self.direction.consumer_tag())?);
+        let options = BasicConsumeOptions::default();
+        let consumer = channel.basic_consume(queue, tag, options, FieldTable::default()).await?;
+        Ok(Consuming { channel, consumer })
+    }
+
+    /// The same, or nothing if the broker takes no messages for now.
+    pub(super) async fn consume_unless_blocked(
+        self,
+        prefetch_count: u16,
+    ) -> Result<Option<Consuming>, SetUpError> {
+        tokio::select! {
+            biased;
+            consuming = self.consume(prefetch_count) => consuming.map(Some),
+            () = self.blocked() => Ok(None),
+        }
+    }
+
+    pub(super) fn is_blocked(self) -> bool {
+        self.publish.iter().map(Connection::status).any(ConnectionStatus::blocked)
+    }
+
+    async fn blocked(self) {
+        while !self.is_blocked() {
+            sleep(LOOK).await;
+        }
+    }
+}
+
+impl Consuming {
+    /// Ends the consumer. What is still on its way to it goes back to its place in the queue.
+    ///
+    /// The channel is closed and the consumer not cancelled: a quorum queue would hand over to the next one before it
+    /// has put back what was on its way to this one, and so out of order.
+    pub(super) async fn close(self) -> Result<(), lapin::Error> {
+        self.channel.close(200, ShortString::default()).await
+    }
+}
+
+/// Resolves when the broker takes messages on this connection.
+///
+/// A broker with an alarm says so to none but who publishes, and reads nothing more from them. So a message to nobody
+/// is published; if the broker answers to what comes behind it, it takes messages.
+async fn takes_messages(connection: &Connection) -> Result<(), SetUpError> {
+    let channel = confirming(connection).await?;
+    let (exchange, nobody) = (ShortString::default(), short(NOBODY)?);
+    let (options, none) = (BasicPublishOptions::default(), BasicProperties::default());
+    // A refusal would be an answer too.
+    if let Ok(confirm) = channel.basic_publish(exchange, nobody, options, &[], none).await {
+        let _ = confirm.await;
+    }
+    connection.create_channel().await?;
+    let _ = channel.close(200, ShortString::default()).await;
+    Ok(())
+}
