@@ -11,8 +11,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::tls::Certificates;
 
-/// Seconds between heartbeats. A silent connection is given up after twice this time.
-pub(super) const HEARTBEAT: u16 = 10;
+/// Seconds between heartbeats. lapin gives a connection up that was silent for twice this time, and looks every half of
+/// it: after 16 to 20 seconds.
+pub(super) const HEARTBEAT: u16 = 8;
 
 /// What RabbitMQ, and every client library, takes for the name and the password that nobody gave.
 const GUEST: &str = "guest";
@@ -384,6 +385,8 @@ mod tests {
         let uri = address("amqps://u:p@[fe80::1]/v").to_uri(Duration::from_secs(10));
         assert_eq!((uri.authority.host.as_str(), uri.authority.port), ("fe80::1", 5671));
         assert_eq!((uri.scheme, uri.vhost.as_str()), (AMQPScheme::AMQPS, "v"));
-        assert_eq!((uri.query.heartbeat, uri.query.connection_timeout), (Some(10), Some(10_000)));
+        let noticed_after = uri.query.heartbeat.map(|seconds| seconds * 5 / 2);
+        assert!(noticed_after.is_some_and(|seconds| seconds < 21), "{noticed_after:?}");
+        assert_eq!((uri.query.heartbeat, uri.query.connection_timeout), (Some(HEARTBEAT), Some(10_000)));
     }
 }
