@@ -4,7 +4,9 @@
 //! after a lost connection is counted again; `acked` counts deliveries that are settled for good.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::sparing::Sparing;
 use crate::core::message::{Direction, Reason};
 
 /// All counters of a bridge.
@@ -30,6 +32,8 @@ pub struct DirectionCounters {
     pub(super) unroutable: Counter,
     quarantined: [Counter; Reason::ALL.len()],
     internal_errors: Counter,
+    /// What was said of quarantine, over all sessions.
+    said: Mutex<Sparing>,
 }
 
 /// One number that only grows.
@@ -103,6 +107,11 @@ impl Counters {
 impl DirectionCounters {
     pub(super) fn session_began(&self) {
         self.sessions.add(1);
+    }
+
+    /// What was said of messages that went to quarantine.
+    pub(super) fn said(&self) -> MutexGuard<'_, Sparing> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a delivery that went to quarantine; no reason means that the translation panicked.

@@ -17,7 +17,7 @@ use lapin::message::Delivery;
 use lapin::types::ShortString;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, sleep};
-use tracing::{debug, error};
+use tracing::{error, warn};
 
 use super::acks::Acks;
 use super::bridge::Unroutable;
@@ -123,6 +123,9 @@ pub(super) async fn run<'t>(
                     care.borrow_mut().idle();
                 }
                 let waiting = under_way && !progress && !link.is_blocked();
+                for (reason, more) in settings.counters.said().left_unsaid(Instant::now()) {
+                    warn!(direction = link.direction.code(), reason, more, "more to quarantine");
+                }
                 still = if waiting { still + 1 } else { 0 };
                 progress = false;
                 this.acks.write();
@@ -179,8 +182,6 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
         // The translator holds no state between messages, so a panic leaves nothing half done.
         let outcome = catch_unwind(AssertUnwindSafe(|| (self.translate)(&message)));
         let Ok(outcome) = outcome else {
-            let (direction, exchange) = (self.link.direction.code(), message.exchange);
-            error!(direction, ?exchange, routing_key = ?message.routing_key, "translation panicked");
             return Err(Cause::InternalError);
         };
         match outcome {
@@ -267,8 +268,13 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
 
     fn to_quarantine(&self, delivery: &Delivery, cause: &Cause<'_>) -> (Purpose, Sending<'l>) {
         let (reason, detail) = (cause.code(), cause.detail());
-        debug!(direction = self.link.direction.code(), reason, ?detail, "to quarantine");
-        self.settings.counters.quarantined(cause.reason());
+        let counters = self.settings.counters;
+        counters.quarantined(cause.reason());
+        let direction = self.link.direction.code();
+        if let Some(unsaid) = counters.said().say(reason, Instant::now()) {
+            let key = delivery.routing_key.as_str();
+            warn!(direction, reason, ?detail, routing_key = ?key, unsaid, "to quarantine");
+        }
         let prepared = Prepared {
             // The default exchange: straight to the queue of this name.
             exchange: ShortString::default(),

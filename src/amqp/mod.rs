@@ -32,6 +32,7 @@ mod quarantined;
 mod recorded;
 mod session;
 mod shelf;
+mod sparing;
 mod supervisor;
 mod tapping;
 mod tls;

@@ -190,3 +190,32 @@ async fn an_export_can_be_replayed_and_takes_nothing_away() {
     assert_eq!(tap.next().await.data, b"nonsense\x1b[31m");
     assert_eq!(listed(&world, &[]).await.len(), 3);
 }
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn a_flood_of_bad_messages_does_not_flood_the_log() {
+    const FLOOD: u64 = 10_000;
+    let world = World::new().await;
+    let arguments = ["--legacy-event", "call_held", "--status-interval", "1"];
+    let mut bridge = world.bridge().args(arguments).start().await;
+    let mut confirms = Vec::new();
+    for _ in 0..FLOOD {
+        let properties = lapin::BasicProperties::default();
+        confirms.push(world.client.send("xivo-cti", "call_held", properties, b"nonsense").await.unwrap());
+    }
+    for confirm in confirms {
+        confirm.await.unwrap();
+    }
+    bridge.counts("to_modern", &[("quarantined", FLOOD), ("acked", FLOOD)]).await;
+    // What is left unsaid is said with the next one or when nothing follows.
+    let told = |bridge: &super::harness::Bridge| {
+        let (first, more) = (bridge.said("to quarantine"), bridge.said("more to quarantine"));
+        let figures = first.iter().map(|line| 1 + line["unsaid"].as_u64().unwrap());
+        figures.chain(more.iter().map(|line| line["more"].as_u64().unwrap())).sum::<u64>()
+    };
+    super::harness::eventually("all is told", async || (told(&bridge) == FLOOD).then_some(())).await;
+    let lines = bridge.said("to quarantine").len() + bridge.said("more to quarantine").len();
+    let seconds = bridge.said("status").len();
+    assert!(lines <= 2 + seconds / 10, "{lines} lines in about {seconds} s");
+    bridge.stop().await;
+}
