@@ -10,6 +10,9 @@ use super::address::BrokerAddress;
 use super::declare::SetUpError;
 use super::tls::opening_failed;
 
+/// How long to wait for the answer to a good-bye.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The time for TCP, TLS and login. A port where something else listens never answers.
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -71,6 +74,11 @@ pub async fn connect(address: &BrokerAddress, name: &str) -> Result<Connection, 
             return Err(failed);
         }
     }
+}
+
+/// Says good-bye, and waits for the broker's answer only so long: one that is stuck does not answer.
+pub(super) async fn close(connection: &Connection) {
+    let _ = timeout(CLOSE_TIMEOUT, connection.close(200, "bye".into())).await;
 }
 
 /// The same to one node and without a limit in time, for who has one.

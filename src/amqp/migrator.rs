@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::address::BrokerAddress;
 use super::arguments::table;
-use super::connect::{ConnectError, connect};
+use super::connect::{ConnectError, close, connect};
 use super::declare::{Object, SetUpError, make_binding, remove_binding, short};
 use super::printable::printable;
 use crate::core::site::{Binding, Destination, Exchange, Queue};
@@ -165,7 +165,7 @@ impl Migrator {
 
     /// Says good-bye.
     pub async fn close(self) {
-        let _ = self.connection.close(200, "bye".into()).await;
+        close(&self.connection).await;
     }
 
     /// Does something on a channel of its own, as a refusal closes the channel.

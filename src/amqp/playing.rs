@@ -22,6 +22,9 @@ use crate::core::recording::Message;
 /// Publications whose confirms are awaited, which bounds memory and what comes twice after an interruption.
 const WINDOW: usize = 256;
 
+/// How long to wait for a publisher confirm without any progress.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How long to wait for confirms when told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -100,6 +103,7 @@ impl Player {
         let began = Instant::now();
         let mut window: FuturesOrdered<PublisherConfirm> = FuturesOrdered::new();
         let mut waiting = next();
+        let mut progress = Instant::now();
         while let Some(due) = &waiting {
             // Far beyond any replay where the sum would be none.
             let at = began.checked_add(due.after).unwrap_or_else(|| began + Duration::from_secs(1 << 32));
@@ -107,7 +111,19 @@ impl Player {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(confirm) = window.next() => on(arrival(confirm)?),
+                Some(confirm) = window.next() => {
+                    progress = Instant::now();
+                    on(arrival(confirm)?);
+                }
+                () = sleep_until(progress + CONFIRM_TIMEOUT), if !window.is_empty() => {
+                    // A broker that takes no messages says so, and confirms them later.
+                    if !self.connection.status().blocked() {
+                        return Err(failed(format!(
+                            "no publisher confirm came within {} seconds", CONFIRM_TIMEOUT.as_secs()
+                        )));
+                    }
+                    progress = Instant::now();
+                }
                 () = sleep_until(at), if !is_full => {
                     let Some(due) = waiting.take() else { break };
                     // A broker that takes no messages keeps a publication waiting. One that is given up may be out
@@ -123,6 +139,9 @@ impl Player {
                         }
                     };
                     let Some(published) = published else { break };
+                    if window.is_empty() {
+                        progress = Instant::now();
+                    }
                     window.push_back(published?);
                     if is_over {
                         break;

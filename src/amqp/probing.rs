@@ -9,7 +9,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Consumer};
 
 use super::address::BrokerAddress;
-use super::connect::{ConnectError, connect};
+use super::connect::{ConnectError, close, connect};
 use super::declare::{Inequivalent, SetUpError, declare_exchange, short};
 use crate::core::probe::PROBE_HEADER;
 use crate::core::topology::{Declare, Exchange, ExchangeKind};
@@ -199,10 +199,7 @@ impl Probing {
 
     /// Closes the connection, and with it goes the queue of answers.
     pub async fn close(self) {
-        // Nothing is left to be done where this fails.
-        if let Ok(bye) = short("bye") {
-            let _ = self.connection.close(200, bye).await;
-        }
+        close(&self.connection).await;
     }
 }
 

@@ -10,7 +10,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Confirmation, Connection};
 
 use super::address::BrokerAddress;
-use super::connect::{ConnectError, connect};
+use super::connect::{ConnectError, close, connect};
 use super::declare::{SetUpError, short};
 use super::prepared::Prepared;
 use super::printable::printable;
@@ -124,7 +124,7 @@ impl Shelf {
 
     /// Puts back what was only looked at, and says good-bye.
     pub async fn close(self) {
-        let _ = self.connection.close(200, "bye".into()).await;
+        close(&self.connection).await;
     }
 }
 
@@ -181,7 +181,7 @@ impl Outlet {
 
     /// Says good-bye.
     pub async fn close(self) {
-        let _ = self.connection.close(200, "bye".into()).await;
+        close(&self.connection).await;
     }
 }
 

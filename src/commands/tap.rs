@@ -36,6 +36,7 @@ pub fn tap(command: &Tap) -> Result<Exit, Failure> {
 }
 
 async fn run(command: &Tap, tap: &amqp::Tap, translator: Option<&Translator>) -> Result<Exit, Failure> {
+    stop::at_the_latest()?;
     let stopped = stop::signals()?;
     let view = RefCell::new(View {
         command,

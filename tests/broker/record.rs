@@ -504,3 +504,25 @@ async fn a_headers_exchange_is_recorded_whole_and_limits_are_kept() {
     let mut brief = Running::start(&world, &["record", "wazo-headers", "--for", "300ms"], "recording").await;
     assert_eq!(brief.end().await.0, Some(0));
 }
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn a_tap_ends_when_told_to_though_nobody_reads() {
+    let world = World::new().await;
+    exchange(&world, "xivo", ExchangeKind::Topic).await;
+    let arguments = ["tap", "--output", "json"];
+    let mut tap = Running::start(&world, &arguments, "listening to `xivo`, key `#`").await;
+    // More than a pipe holds.
+    let event = json!({"name": "call_x", "data": "x".repeat(1 << 20)});
+    world.client.publish("xivo", "k", event.to_string()).await;
+    let mut stdout = tap.child.stdout.take().unwrap();
+    let stdout = tokio::task::spawn_blocking(move || {
+        stdout.read_exact(&mut [0]).unwrap();
+        stdout
+    });
+    let unread = stdout.await.unwrap();
+    tap.signal("TERM").await;
+    let status = eventually("the command ends", async || tap.child.try_wait().unwrap()).await;
+    assert_eq!(status.code(), Some(3));
+    drop(unread);
+}
