@@ -13,6 +13,7 @@ pub mod look;
 pub mod mappings;
 pub mod plan;
 pub mod plan_file;
+mod private_file;
 pub mod progress;
 pub mod quarantine;
 pub mod record;

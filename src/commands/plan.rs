@@ -1,11 +1,10 @@
 //! `plan`: what it takes to move a site, without doing any of it.
 
-use std::fs;
 use std::io::IsTerminal;
 use std::path::Path;
 
 use super::plan_file::{PlanFile, place};
-use super::{Failure, daemon, look, settings, site};
+use super::{Failure, daemon, look, private_file, settings, site};
 use crate::amqp::BrokerAddress;
 use crate::cli::{Output, Plan as Command, PlanSide};
 use crate::config::{Config, Layer};
@@ -103,7 +102,7 @@ fn colours() -> Colours {
 }
 
 fn save(file: &PlanFile, path: &Path) -> Result<(), Failure> {
-    fs::write(path, file.document()?).map_err(|error| {
+    private_file::write(path, file.document()?).map_err(|error| {
         let shown = render::printable(&path.display().to_string());
         Failure::new(Exit::Unreachable, format!("cannot write {shown}: {error}"))
     })

@@ -1,9 +1,7 @@
 //! `record`: what an exchange is given, as JSON lines.
 
 use std::cell::RefCell;
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +9,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, interval, sleep};
 
 use super::listening::{cannot_listen, source};
-use super::{Failure, runtime, settings, stop};
+use super::{Failure, private_file, runtime, settings, stop};
 use crate::amqp::{self, Heard, SILENCE, Tap, Then};
 use crate::cli::Record;
 use crate::config::Layer;
@@ -151,7 +149,7 @@ impl<'t> Tape<'t> {
         let to: Box<dyn Write> = if is_stdout(&self.command.out) {
             Box::new(io::stdout())
         } else {
-            Box::new(open(&self.command.out, self.command.force)?)
+            Box::new(private_file::create(&self.command.out, self.command.force)?)
         };
         self.out = Some(BufWriter::with_capacity(1 << 16, to));
         let header = Header {
@@ -267,17 +265,6 @@ impl<'t> Tape<'t> {
         self.say(&format!("{} in {:.1} s{gaps}", counted_64(self.messages, "message"), took.as_secs_f64()));
         Ok(Exit::Done)
     }
-}
-
-pub(super) fn open(path: &Path, force: bool) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    if force {
-        options.create(true).truncate(true)
-    } else {
-        options.create_new(true)
-    };
-    // Calls and chats are nobody else's business.
-    options.write(true).mode(0o600).open(path)
 }
 
 fn described(source: &Source) -> String {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use secrecy::SecretString;
 
-use super::{Failure, settings};
+use super::{Failure, private_file, settings};
 use crate::cli::{BrokerFrom, SiteFrom, Sources};
 use crate::config::Layer;
 use crate::core::site::file::{self, FileError};
@@ -156,7 +156,7 @@ fn shown(path: &Path) -> String {
 fn save(site: &Site, path: &Path) -> Result<(), Failure> {
     let value = serde_json::to_value(site)
         .map_err(|error| Failure::new(Exit::Bug, format!("cannot write a site as JSON: {error}")))?;
-    fs::write(path, render::document("site", value))
+    private_file::write(path, render::document("site", value))
         .map_err(|error| Failure::new(Exit::Unreachable, format!("cannot write {}: {error}", shown(path))))
 }
 

@@ -1,7 +1,8 @@
 //! The state file: a journal on disk. A line that was written stays, whatever happens next.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Failure, plan_file};
@@ -17,6 +18,8 @@ pub struct StateFile {
     file: Option<File>,
     /// How much of the file is whole.
     whole: u64,
+    /// How long the file was when it was read.
+    length: u64,
     /// What it says.
     pub journal: Journal,
 }
@@ -34,7 +37,8 @@ impl StateFile {
             Failure::new(Exit::BadInput, format!("{shown} is not a state file: {why}"))
         })?;
         let whole = Journal::whole_bytes(&text) as u64;
-        Ok(Self { path: path.to_owned(), file: None, whole, journal })
+        let length = text.len() as u64;
+        Ok(Self { path: path.to_owned(), file: None, whole, length, journal })
     }
 
     /// Reads a state file, or begins one.
@@ -43,15 +47,15 @@ impl StateFile {
     /// When there is one that cannot be used.
     pub fn read_or_new(path: &Path, broker: &str) -> Result<Self, Failure> {
         // A first line that was torn says no more than none.
-        let begun = match fs::read_to_string(path) {
-            Ok(text) => Journal::whole_bytes(&text) > 0,
-            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        let (begun, length) = match fs::read_to_string(path) {
+            Ok(text) => (Journal::whole_bytes(&text) > 0, text.len() as u64),
+            Err(error) => (error.kind() != io::ErrorKind::NotFound, 0),
         };
         if begun {
             return Self::read(path);
         }
         let journal = Journal::new(env!("CARGO_PKG_VERSION"), broker);
-        Ok(Self { path: path.to_owned(), file: None, whole: 0, journal })
+        Ok(Self { path: path.to_owned(), file: None, whole: 0, length, journal })
     }
 
     /// Forgets what is in it, once nothing of it is left to be undone: another plan can be noted there.
@@ -60,6 +64,7 @@ impl StateFile {
             path: std::mem::take(&mut self.path),
             file: None,
             whole: 0,
+            length: self.length,
             journal: Journal::new(env!("CARGO_PKG_VERSION"), broker),
         };
     }
@@ -104,10 +109,24 @@ impl StateFile {
         file.sync_all()
     }
 
+    /// Keeps others away from the file for as long as this process has it open: two at work on one broker, each with
+    /// its own idea of what is done, would undo each other's steps.
+    fn lock(&self, file: &File) -> io::Result<()> {
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::other("another `apply` or `rollback` is at work with it"),
+            TryLockError::Error(error) => error,
+        })?;
+        if file.metadata()?.len() != self.length {
+            return Err(io::Error::other("another `apply` or `rollback` has written to it meanwhile"));
+        }
+        Ok(())
+    }
+
     /// The file with its first line, ready for the next one.
     fn open(&mut self) -> io::Result<&mut File> {
         if self.file.is_none() {
-            let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+            let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path)?;
+            self.lock(&file)?;
             // What a torn line began is taken away, so that the next one begins where a line does.
             file.set_len(self.whole)?;
             if self.whole == 0 {
@@ -120,5 +139,30 @@ impl StateFile {
             self.file = Some(file);
         }
         self.file.as_mut().ok_or_else(|| io::Error::other("the file is not open"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_has_the_file() {
+        let name = format!("cti-bridge-state-file-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = fs::remove_file(&path);
+        let new = || StateFile::read_or_new(&path, "amqp://h/").unwrap();
+        let (mut first, mut early) = (new(), new());
+        first.begin().unwrap();
+        let failure = early.begin().unwrap_err().to_string();
+        assert!(failure.contains("another `apply` or `rollback` is at work"), "{failure}");
+        drop(first);
+        let failure = early.begin().unwrap_err().to_string();
+        assert!(failure.contains("has written to it meanwhile"), "{failure}");
+        let mut later = new();
+        later.open().unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        fs::remove_file(&path).unwrap();
     }
 }

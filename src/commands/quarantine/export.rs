@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{brokers, cannot, open};
 use crate::amqp::ShelfError;
-use crate::commands::{Failure, daemon, record};
+use crate::commands::{Failure, daemon, private_file, record};
 use crate::config::Config;
 use crate::core::quarantined::Selection;
 use crate::core::recording::{End, Gap, Header, Source};
@@ -110,7 +110,7 @@ impl Writer {
             (Box::new(io::stdout()), None)
         } else {
             let every = if on_terminal { ON_TERMINAL } else { ELSEWHERE };
-            (Box::new(record::open(path, false)?), Some(every))
+            (Box::new(private_file::create(path, false)?), Some(every))
         };
         let mut out = BufWriter::with_capacity(1 << 16, out);
         out.write_all(header.to_line().as_bytes())?;
