@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use crate::amqp::{BrokerAddress, Certificates, UnusableFile};
 use crate::core::diagnostic::Diagnostic;
 use crate::core::settings::{BridgeId, OriginUuid, UnknownEvents};
-use crate::core::topology::{ExchangeKind, QueueKind};
+use crate::core::topology::{Bounds, ExchangeKind, QueueKind};
 use crate::core::version::Version;
 
 mod certificates;
@@ -65,6 +65,10 @@ pub struct Layer {
     pub queue_type: Option<QueueKind>,
     /// What our queues are called before the dot.
     pub queue_prefix: Option<String>,
+    /// How much each intake queue holds.
+    pub intake: Bounds,
+    /// How much the quarantine queue holds.
+    pub quarantine: Bounds,
     /// Whether to publish with delivery mode 2.
     pub persistent: Option<bool>,
     /// Whether to count what nobody listens for.
@@ -177,6 +181,10 @@ pub struct Config {
     pub queue_type: QueueKind,
     /// What our queues are called before the dot.
     pub queue_prefix: String,
+    /// How much each intake queue holds.
+    pub intake: Bounds,
+    /// How much the quarantine queue holds.
+    pub quarantine: Bounds,
     /// Whether to publish with delivery mode 2.
     pub persistent: bool,
     /// Whether to count what nobody listens for.
@@ -231,6 +239,8 @@ impl Layer {
             prefetch_count: above.prefetch_count.or(self.prefetch_count),
             queue_type: above.queue_type.or(self.queue_type),
             queue_prefix: above.queue_prefix.or(self.queue_prefix),
+            intake: self.intake.under(above.intake),
+            quarantine: self.quarantine.under(above.quarantine),
             persistent: above.persistent.or(self.persistent),
             count_unroutable: above.count_unroutable.or(self.count_unroutable),
             max_hops: above.max_hops.or(self.max_hops),
@@ -295,6 +305,8 @@ impl Layer {
             prefetch_count: self.prefetch_count.unwrap_or(256),
             queue_type: self.queue_type.unwrap_or(QueueKind::Quorum),
             queue_prefix: self.queue_prefix.unwrap_or_else(|| "cti-bridge".into()),
+            intake: self.intake,
+            quarantine: self.quarantine,
             persistent: self.persistent.unwrap_or(false),
             count_unroutable: self.count_unroutable.unwrap_or(true),
             max_hops: self.max_hops.unwrap_or(8),

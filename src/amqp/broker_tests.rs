@@ -78,6 +78,7 @@ fn side(test: &str, which: &str) -> Side {
         single_active_consumer,
         delivery_limit: None,
         dead_letter_queue: None,
+        bounds: crate::core::topology::Bounds::default(),
     };
     let exchange: Cow<'static, str> = Cow::Owned(format!("{test}.{which}"));
     Side {

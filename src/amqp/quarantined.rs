@@ -8,7 +8,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use super::bridge::Direction;
 use super::recorded::{recorded, recorded_headers};
 use crate::core::message::MARK_HEADER;
-use crate::core::quarantined::{DELIVERY_LIMIT, Quarantined};
+use crate::core::quarantined::{DELIVERY_LIMIT, OVERFLOW, Quarantined};
 use crate::core::recording::{Message, Properties, Quarantine, Unwritable};
 
 /// A delivery from the quarantine queue, as what it was when it came. What is not there or of another type is left
@@ -16,10 +16,18 @@ use crate::core::recording::{Message, Properties, Quarantine, Unwritable};
 pub(super) fn read(delivery: &Delivery) -> Quarantined {
     let none = FieldTable::default();
     let headers = delivery.properties.headers().as_ref().unwrap_or(&none);
-    if text_at(headers, "x-first-death-reason").as_deref() == Some(DELIVERY_LIMIT)
-        && !headers.contains_key("cti-bridge-reason")
-    {
-        return dead_lettered(delivery, headers);
+    if !headers.contains_key("cti-bridge-reason") {
+        match text_at(headers, "x-first-death-reason").as_deref() {
+            Some(DELIVERY_LIMIT) => {
+                let detail = "no client could read it; the broker put it away";
+                return dead_lettered(delivery, headers, DELIVERY_LIMIT, detail);
+            }
+            Some(OVERFLOW) => {
+                let detail = "the intake queue was full; the broker put the oldest away";
+                return dead_lettered(delivery, headers, OVERFLOW, detail);
+            }
+            _ => {}
+        }
     }
     let text = |name: &str| text_at(headers, name);
     let time = text("cti-bridge-time").and_then(|time| time.parse::<jiff::Timestamp>().ok());
@@ -45,7 +53,7 @@ pub(super) fn read(delivery: &Delivery) -> Quarantined {
 }
 
 /// What no client could read went through the broker's own dead-lettering, which keeps properties and body.
-fn dead_lettered(delivery: &Delivery, headers: &FieldTable) -> Quarantined {
+fn dead_lettered(delivery: &Delivery, headers: &FieldTable, reason: &str, detail: &str) -> Quarantined {
     let death = match headers.inner().get("x-death") {
         Some(AMQPValue::FieldArray(deaths)) => deaths.as_slice().first(),
         _ => None,
@@ -68,8 +76,8 @@ fn dead_lettered(delivery: &Delivery, headers: &FieldTable) -> Quarantined {
     let properties: &BasicProperties = &delivery.properties;
     let owned = |text: &Option<ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
     Quarantined {
-        reason: DELIVERY_LIMIT.to_owned(),
-        detail: "no client could read it; the broker put it away".to_owned(),
+        reason: reason.to_owned(),
+        detail: detail.to_owned(),
         rule: None,
         time: match death.inner().get("time") {
             Some(AMQPValue::Timestamp(seconds)) => {

@@ -29,6 +29,7 @@ pub(super) async fn watch(bridge: &Bridge, link: &Link, [source, target]: [&Conn
     let (from, to) = bridge.sides(link.direction);
     let beyond = exchanges_of(&to.topology);
     let mut said = [Said::default(), Said::default()];
+    let mut filling = Said::default();
     loop {
         sleep(bridge.watch_period).await;
         for (said, (connection, topology)) in
@@ -42,7 +43,12 @@ pub(super) async fn watch(bridge: &Bridge, link: &Link, [source, target]: [&Conn
                 Ok(Err(Finding::Gone(text))) => return Fault::Gone(text),
                 Ok(Err(Finding::Otherwise(error))) => said.say(link.direction, &error.to_string()),
                 // What is wrong with the connection itself is reported by itself.
-                Ok(Ok(()) | Err(Finding::Unknown)) | Err(_) => {}
+                Ok(Ok(full)) => {
+                    if let Some(full) = full {
+                        filling.say_filling(link.direction, &full);
+                    }
+                }
+                Ok(Err(Finding::Unknown)) | Err(_) => {}
             }
         }
     }
@@ -57,12 +63,26 @@ enum Finding {
     Unknown,
 }
 
-async fn check(connection: &Connection, topology: &Topology) -> Result<(), Finding> {
+/// A queue with more in it than anybody should leave there.
+struct Full {
+    queue: String,
+    messages: u32,
+    max_length: Option<u32>,
+}
+
+/// Looks whether all is there, and for a queue that is filling.
+async fn check(connection: &Connection, topology: &Topology) -> Result<Option<Full>, Finding> {
     let channel = connection.create_channel().await.map_err(|_| Finding::Unknown)?;
-    look(&channel, topology).await.map_err(finding)?;
+    let lengths = look(&channel, topology).await.map_err(finding)?;
+    let mut filling = lengths.into_iter().filter(|(queue, messages)| *messages >= queue.bounds.alarm_at());
+    let full = filling.next().map(|(queue, messages)| Full {
+        queue: queue.name.clone(),
+        messages,
+        max_length: queue.bounds.max_length,
+    });
     make(&channel, topology).await.map_err(finding)?;
     let _ = channel.close(200, ShortString::default()).await;
-    Ok(())
+    Ok(full)
 }
 
 fn finding(error: SetUpError) -> Finding {
@@ -83,6 +103,16 @@ impl Said {
         if !self.0.as_ref().is_some_and(is_known) {
             self.0 = Some((what.to_owned(), Instant::now()));
             warn!(direction = direction.code(), cause = what, "not as it must be on the broker");
+        }
+    }
+
+    /// The same queue is named once in a while, however much is in it by then.
+    fn say_filling(&mut self, direction: Direction, full: &Full) {
+        let is_known = |(queue, when): &(String, Instant)| *queue == full.queue && when.elapsed() < REMINDER;
+        if !self.0.as_ref().is_some_and(is_known) {
+            self.0 = Some((full.queue.clone(), Instant::now()));
+            let Full { queue, messages, max_length } = full;
+            warn!(direction = direction.code(), queue, messages, max_length, "a queue is filling");
         }
     }
 }

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 
 use crate::core::diagnostic::did_you_mean;
 use crate::core::message::Reason;
-use crate::core::quarantined::{DELIVERY_LIMIT, INTERNAL_ERROR};
+use crate::core::quarantined::{DELIVERY_LIMIT, INTERNAL_ERROR, OVERFLOW};
 
 use super::{BrokerFrom, DaemonFrom, Output};
 
@@ -135,7 +135,7 @@ pub struct Select {
 /// Every reason that a message in quarantine can have.
 fn reason(text: &str) -> Result<String, String> {
     let own = Reason::ALL.map(Reason::code);
-    let known: Vec<&str> = own.into_iter().chain([INTERNAL_ERROR, DELIVERY_LIMIT]).collect();
+    let known: Vec<&str> = own.into_iter().chain([INTERNAL_ERROR, DELIVERY_LIMIT, OVERFLOW]).collect();
     if known.contains(&text) {
         return Ok(text.to_owned());
     }

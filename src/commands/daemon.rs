@@ -74,5 +74,7 @@ pub fn intake(config: &Config) -> Intake {
         queue_kind: config.queue_type,
         modern_exchange_kind: config.exchange_type,
         declare_modern_exchange: if config.declare { Declare::Active } else { Declare::Passive },
+        bounds: config.intake,
+        quarantine_bounds: config.quarantine,
     }
 }

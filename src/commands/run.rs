@@ -144,7 +144,7 @@ fn cannot_run(error: &RunError, config: &Config) -> Failure {
     match error {
         RunError::Inequivalent { source: Inequivalent { object: Object::Queue, .. }, .. } => {
             Failure::new(Exit::Misconfigured, error).help(
-                "it was made with another `queue_type`: set that one again, or delete the queue when it is empty",
+                "it was made with another `queue_type` or other bounds (`intake`, `quarantine`): set those again, or delete the queue when it is empty",
             )
         }
         RunError::Inequivalent { .. } => Failure::new(Exit::Misconfigured, error).help(

@@ -10,7 +10,7 @@ use crate::amqp::{AddressError, BrokerAddress, Certificates};
 use crate::core::diagnostic::{Diagnostic, Place, Problems, did_you_mean};
 use crate::core::reader::{Entries, list, owned};
 use crate::core::settings::{BridgeId, OriginUuid, UnknownEvents};
-use crate::core::topology::{ExchangeKind, QueueKind};
+use crate::core::topology::{Bounds, ExchangeKind, QueueKind};
 use crate::core::yaml::{self, Node, Value};
 
 /// Reads the named file, or the default file and the directory beside it where they exist.
@@ -50,7 +50,7 @@ pub fn read_files(named: Option<&Path>) -> Result<Layer, ConfigError> {
 }
 
 /// The keys whose values are never secret.
-const PUBLIC_KEYS: [&str; 30] = [
+const PUBLIC_KEYS: [&str; 34] = [
     "bridge_id",
     "builtin_mappings",
     "ca_file",
@@ -66,14 +66,18 @@ const PUBLIC_KEYS: [&str; 30] = [
     "exchange_type",
     "host",
     "hosts",
+    "intake",
     "mappings",
+    "max_bytes",
     "max_hops",
+    "max_length",
     "origin_uuid",
     "password_file",
     "persistent",
     "port",
     "prefetch_count",
     "probes",
+    "quarantine",
     "queue_prefix",
     "queue_type",
     "status_interval",
@@ -111,7 +115,7 @@ pub(super) fn read_password(path: &Path) -> Result<SecretString, ConfigError> {
     Ok(text.lines().next().unwrap_or_default().into())
 }
 
-const TOP_KEYS: [&str; 17] = [
+const TOP_KEYS: [&str; 19] = [
     "bus",
     "legacy",
     "modern",
@@ -122,6 +126,8 @@ const TOP_KEYS: [&str; 17] = [
     "prefetch_count",
     "queue_type",
     "queue_prefix",
+    "intake",
+    "quarantine",
     "persistent",
     "count_unroutable",
     "max_hops",
@@ -203,6 +209,8 @@ fn top(root: &Node, problems: &mut Problems) -> Layer {
         parsed(entries.get("queue_prefix"), "a prefix of at most 200 bytes", problems, |text| {
             (text.len() <= 200 && !text.starts_with("amq.")).then(|| text.to_owned())
         });
+    layer.intake = bounds(entries.get("intake"), problems);
+    layer.quarantine = bounds(entries.get("quarantine"), problems);
     layer.persistent = boolean(entries.get("persistent"), problems);
     layer.count_unroutable = boolean(entries.get("count_unroutable"), problems);
     layer.max_hops = number(entries.get("max_hops"), 1, 64, problems);
@@ -309,6 +317,19 @@ fn tls(node: &Node, problems: &mut Problems) -> (Option<bool>, Certificates) {
         problems.add(node, text, None);
     });
     (Some(true), certificates.unwrap_or_default())
+}
+
+/// How much a queue holds.
+fn bounds(node: Option<&Node>, problems: &mut Problems) -> Bounds {
+    let known = ["max_length", "max_bytes"];
+    let what = "bounds such as `{max_length: 100000}`";
+    let Some(entries) = node.and_then(|node| Entries::of(node, what, &known, problems)) else {
+        return Bounds::default();
+    };
+    Bounds {
+        max_length: number(entries.get("max_length"), 1, u32::MAX.into(), problems),
+        max_bytes: number(entries.get("max_bytes"), 1, i64::MAX, problems),
+    }
 }
 
 /// The nodes of a cluster.

@@ -7,7 +7,9 @@ use super::catalog::Entry;
 use super::probe::PROBE_KEY;
 use super::rule::DEFAULT_LEGACY_EXCHANGE;
 use super::settings::{Listen, Probes};
-use super::topology::{Binding, Declare, Destination, Exchange, ExchangeKind, Queue, QueueKind, Topology};
+use super::topology::{
+    Binding, Bounds, Declare, Destination, Exchange, ExchangeKind, Queue, QueueKind, Topology,
+};
 use super::translate::Translator;
 
 /// A message that was delivered so often and never acked ends every session. It is delivered alone by then, so
@@ -55,6 +57,10 @@ pub struct Intake {
     pub modern_exchange_kind: ExchangeKind,
     /// Whether the platform's own exchange is declared or only looked for.
     pub declare_modern_exchange: Declare,
+    /// How much each intake queue holds.
+    pub bounds: Bounds,
+    /// How much the quarantine queue holds.
+    pub quarantine_bounds: Bounds,
 }
 
 impl Intake {
@@ -84,6 +90,7 @@ impl Intake {
             single_active_consumer: true,
             delivery_limit: counts_deliveries.then_some(DELIVERY_LIMIT),
             dead_letter_queue: counts_deliveries.then(|| self.quarantine_queue()),
+            bounds: self.bounds,
         };
         // Read by hand and rarely, by any number of readers.
         let quarantine = Queue {
@@ -92,6 +99,7 @@ impl Intake {
             single_active_consumer: false,
             delivery_limit: counts_deliveries.then_some(WITHOUT_LIMIT),
             dead_letter_queue: None,
+            bounds: self.quarantine_bounds,
         };
         vec![intake, quarantine]
     }
@@ -267,6 +275,8 @@ mod tests {
             queue_kind: QueueKind::Quorum,
             modern_exchange_kind: ExchangeKind::Topic,
             declare_modern_exchange: Declare::Active,
+            bounds: Bounds::default(),
+            quarantine_bounds: Bounds::default(),
         }
     }
 

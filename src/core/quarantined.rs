@@ -9,6 +9,9 @@ use super::translate::Translator;
 /// (`x-first-death-reason` of RabbitMQ).
 pub const DELIVERY_LIMIT: &str = "delivery_limit";
 
+/// The reason of a message that the broker itself put there, as its queue was full (`x-first-death-reason`).
+pub const OVERFLOW: &str = "maxlen";
+
 /// The reason of a message whose translation panicked, which is a bug.
 pub const INTERNAL_ERROR: &str = "internal_error";
 

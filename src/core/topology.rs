@@ -78,6 +78,36 @@ pub struct Queue {
     pub delivery_limit: Option<u32>,
     /// The queue that it goes to then; without one it is dropped.
     pub dead_letter_queue: Option<String>,
+    /// How much it holds.
+    pub bounds: Bounds,
+}
+
+/// How much a queue holds; beyond that the broker takes the oldest message away, into the dead-letter queue if there is
+/// one. To refuse new ones instead (`reject-publish`) would stop who publishes, and what is behind them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// Messages.
+    pub max_length: Option<u32>,
+    /// Bytes of their bodies.
+    pub max_bytes: Option<u64>,
+}
+
+impl Bounds {
+    /// From so many messages on somebody should look: 80 % of the bound, or of 100,000 where there is none.
+    #[must_use]
+    pub fn alarm_at(self) -> u32 {
+        let most = self.max_length.unwrap_or(100_000);
+        most - most / 5
+    }
+
+    /// With others laid over them.
+    #[must_use]
+    pub fn under(self, above: Self) -> Self {
+        Self {
+            max_length: above.max_length.or(self.max_length),
+            max_bytes: above.max_bytes.or(self.max_bytes),
+        }
+    }
 }
 
 impl Queue {
@@ -92,6 +122,12 @@ impl Queue {
         }
         if let Some(limit) = self.delivery_limit {
             set("x-delivery-limit", limit.into());
+        }
+        if let Some(messages) = self.bounds.max_length {
+            set("x-max-length", messages.into());
+        }
+        if let Some(bytes) = self.bounds.max_bytes {
+            set("x-max-length-bytes", bytes.into());
         }
         if let Some(queue) = &self.dead_letter_queue {
             // The default exchange: straight to the queue of this name.
@@ -140,4 +176,18 @@ pub enum Destination {
     Queue(String),
     /// Another exchange.
     Exchange(Cow<'static, str>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_alarm_comes_before_the_bound() {
+        let bounds = |max_length| Bounds { max_length, max_bytes: None };
+        assert_eq!(bounds(None).alarm_at(), 80_000);
+        assert_eq!(bounds(Some(10)).alarm_at(), 8);
+        assert_eq!(bounds(Some(1)).alarm_at(), 1);
+        assert_eq!(bounds(Some(u32::MAX)).alarm_at(), 3_435_973_836);
+    }
 }

@@ -219,3 +219,25 @@ async fn a_flood_of_bad_messages_does_not_flood_the_log() {
     assert!(lines <= 2 + seconds / 10, "{lines} lines in about {seconds} s");
     bridge.stop().await;
 }
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn a_full_quarantine_loses_its_oldest_and_says_so_before() {
+    let world = World::new().await;
+    let config = "quarantine: {max_length: 3}\nintake: {max_bytes: 100000000}\n";
+    let mut bridge = world.bridge().args(["--legacy-event", "call_held"]).config(config).start().await;
+    for number in 0..5 {
+        world.client.publish("xivo-cti", "call_held", format!("nonsense {number}")).await;
+    }
+    let filling = bridge.says("a queue is filling").await;
+    assert_eq!((&filling["queue"], &filling["max_length"]), (&json!("cti-bridge.quarantine"), &json!(3)));
+    bridge.stop().await;
+    let ran = quarantine(&world, &["show", "--output", "json"]).await;
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let bodies = document["messages"].as_array().unwrap().iter().map(|message| message["body"].clone());
+    assert_eq!(bodies.collect::<Vec<_>>(), ["nonsense 2", "nonsense 3", "nonsense 4"]);
+
+    let mut other = world.bridge().args(["--legacy-event", "call_held"]).spawn();
+    assert_eq!(other.exit_code().await, Some(78));
+    assert!(other.output().contains("other bounds"), "{}", other.output());
+}

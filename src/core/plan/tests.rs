@@ -46,6 +46,8 @@ fn intake() -> Intake {
         queue_kind: QueueKind::Quorum,
         modern_exchange_kind: ExchangeKind::Topic,
         declare_modern_exchange: Declare::Active,
+        bounds: crate::core::topology::Bounds::default(),
+        quarantine_bounds: crate::core::topology::Bounds::default(),
     }
 }
 

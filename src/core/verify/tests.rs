@@ -92,6 +92,8 @@ fn asked(layers: &[&str], listen: Listen) -> Asked {
         queue_kind: QueueKind::Quorum,
         modern_exchange_kind: ExchangeKind::Topic,
         declare_modern_exchange: Declare::Active,
+        bounds: crate::core::topology::Bounds::default(),
+        quarantine_bounds: crate::core::topology::Bounds::default(),
     };
     Asked { legacy: intake.legacy_side(&translator), translator, mappings }
 }
