@@ -19,6 +19,8 @@ mod counters;
 mod declare;
 mod direction;
 mod fault;
+#[cfg(test)]
+mod hostile_tests;
 mod migrator;
 mod nacks;
 mod playing;
