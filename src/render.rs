@@ -13,7 +13,7 @@ use crate::core::diagnostic::{Diagnostic, Place};
 /// A diagnostic of a file, for people. Ends with a newline.
 #[must_use]
 pub fn diagnostic(path: &str, text: &str, diagnostic: &Diagnostic) -> String {
-    let mut out = format!("error: {}\n", diagnostic.message);
+    let mut out = format!("error: {}\n", printable(&diagnostic.message));
     let mut gutter = 1;
     match diagnostic.place {
         Some(Place { position, width }) => {
@@ -34,10 +34,10 @@ pub fn diagnostic(path: &str, text: &str, diagnostic: &Diagnostic) -> String {
         }
     }
     if let Some(rule) = &diagnostic.rule {
-        let _ = writeln!(out, "{:gutter$} = rule: `{rule}`", "");
+        let _ = writeln!(out, "{:gutter$} = rule: `{}`", "", printable(rule));
     }
     if let Some(help) = &diagnostic.help {
-        let _ = writeln!(out, "{:gutter$} = help: {help}", "");
+        let _ = writeln!(out, "{:gutter$} = help: {}", "", printable(help));
     }
     out
 }
@@ -114,7 +114,17 @@ pub fn document(schema: &str, mut value: Json) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{holds_a_secret, without_passwords};
+    use super::{diagnostic, holds_a_secret, without_passwords};
+    use crate::core::mapping_file;
+
+    #[test]
+    fn a_name_written_with_escapes_does_not_reach_the_terminal() {
+        let text = "- event: \"call_\\e[2J\"\n  notice: x\n";
+        let mistakes = mapping_file::read(text).unwrap_err();
+        let told: String = mistakes.iter().map(|mistake| diagnostic("a.yaml", text, mistake)).collect();
+        assert!(told.contains("rule: `call_\u{fffd}[2J`"), "{told}");
+        assert!(!told.contains('\x1b'), "{told}");
+    }
 
     #[test]
     fn an_address_is_shown_without_its_password() {
