@@ -195,6 +195,9 @@ def receive(direction, count, bound, received, results):
                 arrivals.append(last)
                 try:
                     number, attempt = direction.number(body)
+                    if number < 0:  # of an earlier round: it arrived then, or that round would not have ended
+                        doubled += 1
+                        continue
                     first = not seen[number]
                     known = (number, attempt) in attempts
                     attempts.add((number, attempt))
