@@ -129,11 +129,13 @@ class Shovel(Candidate):
         url = os.environ['CTI_BRIDGE_AMQP_URL']
         definition = {'src-protocol': 'amqp091', 'src-uri': url, 'src-queue': self.intake, 'src-prefetch-count': PREFETCH,
                       'dest-protocol': 'amqp091', 'dest-uri': url, 'dest-exchange': 'xivo-cti', 'ack-mode': 'on-confirm'}
-        subprocess.run(['rabbitmqctl', '--quiet', 'set_parameter', 'shovel', 'bench', json.dumps(definition)], check=True)
+        # A name of its own each time: one that has just been taken away may not be gone yet.
+        name = f'bench-{time.monotonic_ns()}'
+        subprocess.run(['rabbitmqctl', '--quiet', 'set_parameter', 'shovel', name, json.dumps(definition)], check=True)
         try:
             yield None
         finally:
-            subprocess.run(['rabbitmqctl', '--quiet', 'clear_parameter', 'shovel', 'bench'], check=True)
+            subprocess.run(['rabbitmqctl', '--quiet', 'clear_parameter', 'shovel', name], check=True)
 
 
 def client(name, program, file):
@@ -287,7 +289,11 @@ def measure(arguments, chosen):
         for candidate in chosen[turn:] + chosen[:turn]:
             for mode, run in arguments.modes:
                 began = time.monotonic()
-                result = run(candidate)
+                try:
+                    result = run(candidate)
+                except Failed as problem:
+                    # The rounds that were complete are worth keeping.
+                    return rounds, [*faults, str(problem)]
                 one.setdefault(mode, {})[candidate.name] = result
                 print(f"round {number + 1}: {mode}: {candidate.name}: {result['rate']:.0f}/s, CPU {result['cpu_candidate']:.2f} "
                       f"+ {result['cpu_broker']:.2f}, p99 {result['p99_us']:.0f} µs ({time.monotonic() - began:.0f} s)", file=sys.stderr)
@@ -326,13 +332,12 @@ def main():
         for rate in filter(None, arguments.rates.split(',')):
             arguments.modes.append((f'{int(rate)} events/s', lambda candidate, rate=int(rate): live(
                 candidate, int(rate * arguments.seconds), '--rate', rate)))
-        try:
-            about = machine()
-            rounds, faults = measure(arguments, chosen)
-        except Failed as problem:
-            print(problem, file=sys.stderr)
-            return 1
+        about = machine()
+        rounds, faults = measure(arguments, chosen)
         document = {'machine': about, 'count': arguments.count, 'prefetch': PREFETCH, 'rounds': rounds}
+    if not document['rounds']:
+        print('\n'.join(faults), file=sys.stderr)
+        return 1
     made = summary(document['rounds'])
     show(made)
     if arguments.json and not arguments.earlier:
