@@ -17,7 +17,7 @@ use lapin::message::Delivery;
 use lapin::types::ShortString;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, sleep};
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::acks::Acks;
 use super::bridge::Unroutable;
