@@ -140,7 +140,7 @@ class Shovel(Candidate):
 
 def client(name, program, file):
     """The command of a bridge in another language."""
-    return [os.path.join(os.environ['CLIENTS_DIR'], name, 'bin', program), os.path.join(ROOT, 'benches', 'peers', 'clients', file),
+    return [os.path.join(os.environ['CLIENTS_DIR'], name, 'bin', program), os.path.join(ROOT, 'tests', 'benches', 'peers', 'clients', file),
             os.environ['CTI_BRIDGE_AMQP_URL'], INTAKE, str(PREFETCH)]
 
 
