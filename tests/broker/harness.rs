@@ -156,12 +156,7 @@ impl World {
     pub async fn command(&self, arguments: &[&str]) -> Ran {
         let (mut command, _) = self.program();
         command.args(arguments);
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        Ran {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Ran::of(command).await
     }
 }
 
@@ -413,6 +408,18 @@ pub struct Ran {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+}
+
+impl Ran {
+    /// Runs it to its end, while the test goes on.
+    pub async fn of(mut command: Command) -> Self {
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
 }
 
 /// A bridge that is not started yet.

@@ -174,12 +174,7 @@ async fn verify_migration(world: &World, arguments: &[&str]) -> Ran {
         .env("CTI_BRIDGE_MANAGEMENT_URL", management_url())
         .args(["--from", "14.24", "--to", "19.05", "--out", &report])
         .args(arguments);
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    Ran {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    Ran::of(command).await
 }
 
 #[tokio::test]

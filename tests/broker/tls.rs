@@ -29,12 +29,7 @@ async fn list(world: &World, url: &str, files: &[(&str, &str)]) -> Ran {
     for (option, file) in files {
         command.args([*option, file]);
     }
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    Ran {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    Ran::of(command).await
 }
 
 #[tokio::test]
