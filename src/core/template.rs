@@ -172,31 +172,9 @@ impl Template {
     /// not one of those.
     #[must_use]
     pub fn capture<'t, 'v>(&'t self, text: &'v str) -> Option<Vec<(&'t Placeholder, &'v str)>> {
-        fn go<'t, 'v>(parts: &'t [Part], text: &'v str, out: &mut Vec<(&'t Placeholder, &'v str)>) -> bool {
-            match parts {
-                [] => text.is_empty(),
-                [Part::Literal(literal), rest @ ..] => {
-                    text.strip_prefix(literal.as_str()).is_some_and(|text| go(rest, text, out))
-                }
-                [Part::Placeholder(placeholder), rest @ ..] => {
-                    let longest = match placeholder.words {
-                        Words::One => text.find('.').unwrap_or(text.len()),
-                        Words::Several => text.len(),
-                    };
-                    // The shortest value that lets the rest match.
-                    (1..=longest).filter(|&end| text.is_char_boundary(end)).any(|end| {
-                        out.push((placeholder, &text[..end]));
-                        let found = go(rest, &text[end..], out);
-                        if !found {
-                            out.pop();
-                        }
-                        found
-                    })
-                }
-            }
-        }
+        let mut matching = Matching { text, hopeless: vec![false; self.parts.len() * (text.len() + 1)] };
         let mut values = Vec::new();
-        go(&self.parts, text, &mut values).then_some(values)
+        matching.go(&self.parts, 0, &mut values).then_some(values)
     }
 
     /// The pieces of each word, where words are separated by dots. The dots in values do not count.
@@ -298,6 +276,48 @@ fn is_name_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
+/// Where in a text which parts of a template cannot be: without it the tries multiply with each placeholder.
+struct Matching<'v> {
+    text: &'v str,
+    /// For each number of parts that are left, each place in the text.
+    hopeless: Vec<bool>,
+}
+
+impl<'v> Matching<'v> {
+    fn go<'t>(&mut self, parts: &'t [Part], at: usize, values: &mut Vec<(&'t Placeholder, &'v str)>) -> bool {
+        let text = &self.text[at..];
+        let Some((part, rest)) = parts.split_first() else {
+            return text.is_empty();
+        };
+        let place = rest.len() * (self.text.len() + 1) + at;
+        if self.hopeless[place] {
+            return false;
+        }
+        let found = match part {
+            Part::Literal(literal) => {
+                text.starts_with(literal.as_str()) && self.go(rest, at + literal.len(), values)
+            }
+            Part::Placeholder(placeholder) => {
+                let longest = match placeholder.words {
+                    Words::One => text.find('.').unwrap_or(text.len()),
+                    Words::Several => text.len(),
+                };
+                // The shortest value that lets the rest match.
+                (1..=longest).filter(|&end| text.is_char_boundary(end)).any(|end| {
+                    values.push((placeholder, &text[..end]));
+                    let found = self.go(rest, at + end, values);
+                    if !found {
+                        values.pop();
+                    }
+                    found
+                })
+            }
+        };
+        self.hopeless[place] = !found;
+        found
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,6 +342,13 @@ mod tests {
         assert!(template.capture("call_").is_none());
         assert!(template.capture("calls_created").is_none());
         assert!(template.capture("call_a.b").is_none());
+    }
+
+    #[test]
+    fn captures_in_a_time_that_does_not_multiply_with_each_placeholder() {
+        let template = template(&"{a|raw}x".repeat(12));
+        assert!(template.capture(&format!("{}y", "x".repeat(250))).is_none());
+        assert_eq!(template.capture(&"x".repeat(250)).unwrap().len(), 12);
     }
 
     #[test]
