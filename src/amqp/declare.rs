@@ -157,7 +157,7 @@ pub(super) async fn declare(channel: &Channel, topology: &Topology) -> Result<()
 
 /// Makes what is missing, and removes nothing.
 pub(super) async fn make(channel: &Channel, topology: &Topology) -> Result<(), SetUpError> {
-    for exchange in &topology.exchanges {
+    for exchange in topology.exchanges.iter().chain(&topology.own_exchanges) {
         declare_exchange(channel, exchange).await?;
     }
     for queue in &topology.queues {
@@ -175,7 +175,7 @@ pub(super) async fn look<'t>(
     channel: &Channel,
     topology: &'t Topology,
 ) -> Result<Vec<(&'t Queue, u32)>, SetUpError> {
-    for exchange in &topology.exchanges {
+    for exchange in topology.exchanges.iter().chain(&topology.own_exchanges) {
         declare_exchange(channel, &Exchange { declare: Declare::Passive, ..exchange.clone() }).await?;
     }
     let mut lengths = Vec::new();
@@ -192,13 +192,15 @@ pub(super) async fn declare_exchange(channel: &Channel, exchange: &Exchange) -> 
         ExchangeKind::Direct => lapin::ExchangeKind::Direct,
         ExchangeKind::Topic => lapin::ExchangeKind::Topic,
         ExchangeKind::Headers => lapin::ExchangeKind::Headers,
+        ExchangeKind::Fanout => lapin::ExchangeKind::Fanout,
     };
     let options = ExchangeDeclareOptions {
         passive: exchange.declare == Declare::Passive,
         durable: true,
         ..ExchangeDeclareOptions::default()
     };
-    Ok(channel.exchange_declare(short(&exchange.name)?, kind, options, FieldTable::default()).await?)
+    let arguments = table(&exchange.arguments())?;
+    Ok(channel.exchange_declare(short(&exchange.name)?, kind, options, arguments).await?)
 }
 
 async fn declare_queue(channel: &Channel, queue: &Queue) -> Result<(), SetUpError> {
@@ -208,11 +210,11 @@ async fn declare_queue(channel: &Channel, queue: &Queue) -> Result<(), SetUpErro
 }
 
 async fn bind(channel: &Channel, binding: &Binding) -> Result<(), SetUpError> {
-    make_binding(channel, &binding.source, to(binding), &binding.key, FieldTable::default()).await
+    make_binding(channel, &binding.source, to(binding), &binding.key, table(&binding.arguments)?).await
 }
 
 async fn unbind(channel: &Channel, binding: &Binding) -> Result<(), SetUpError> {
-    remove_binding(channel, &binding.source, to(binding), &binding.key, FieldTable::default()).await
+    remove_binding(channel, &binding.source, to(binding), &binding.key, table(&binding.arguments)?).await
 }
 
 fn to(binding: &Binding) -> (Object, &str) {

@@ -24,7 +24,7 @@ use super::connect::{OPEN_TIMEOUT, open};
 use super::consuming::{Consuming, Source};
 use super::declare::{SetUpError, declare, short};
 use super::fault::Fault;
-use crate::core::topology::{Destination, Topology};
+use crate::core::topology::{Binding, Destination, Topology};
 
 /// Why a session could not be opened.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -220,15 +220,14 @@ async fn declare_on(connection: &Connection, topology: &Topology) -> Result<(), 
     Ok(())
 }
 
-/// What has to be where translations are published: the queues there are the other direction's.
+/// What has to be where translations are published: the queues there, and what leads to them, are the other
+/// direction's.
 pub(super) fn exchanges_of(topology: &Topology) -> Topology {
-    let bindings = topology.bindings.iter();
+    let is_of_the_bus = |name: &str| topology.exchanges.iter().any(|exchange| exchange.name == name);
+    let stays_there = |binding: &&Binding| matches!(&binding.destination, Destination::Exchange(name) if is_of_the_bus(name));
     Topology {
         exchanges: topology.exchanges.clone(),
-        bindings: bindings
-            .filter(|binding| matches!(binding.destination, Destination::Exchange(_)))
-            .cloned()
-            .collect(),
+        bindings: topology.bindings.iter().filter(stays_there).cloned().collect(),
         ..Topology::default()
     }
 }

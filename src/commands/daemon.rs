@@ -76,5 +76,6 @@ pub fn intake(config: &Config) -> Intake {
         declare_modern_exchange: if config.declare { Declare::Active } else { Declare::Passive },
         bounds: config.intake,
         quarantine_bounds: config.quarantine,
+        bridge_id: config.identity.as_ref().map(|identity| identity.bridge_id.clone()),
     }
 }

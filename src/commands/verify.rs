@@ -261,7 +261,11 @@ impl Work<'_> {
         // What is passed on to another exchange is waited for there, so that the way between the two is proven.
         let passed_on = |exchange: &Exchange| {
             side.bindings.iter().any(|binding| {
-                binding.source == exchange.name && matches!(binding.destination, Destination::Exchange(_))
+                binding.source == exchange.name
+                    && side
+                        .exchanges
+                        .iter()
+                        .any(|to| binding.destination == Destination::Exchange(to.name.clone()))
             })
         };
         let usable =
@@ -293,14 +297,21 @@ impl Work<'_> {
         let over = |exchange: &str| exchanges.usable.contains(exchange);
         let asked = questions(direction, asking.run, self.mappings, translator, &legacy_side, over);
         let answered = asking.all(&asked).await?;
-        let modern_key = intake.modern_side(translator).bindings.first().map(|binding| binding.key.clone());
+        let modern_side = intake.modern_side(translator);
+        let to_filter = Destination::Exchange(intake.filter_exchange().into());
+        let modern = modern_side.bindings.iter().find(|binding| binding.destination == to_filter);
+        let (binding_key, bound) = match direction {
+            Direction::ToLegacy => (
+                modern.map_or("", |binding| binding.key.as_str()),
+                format!("exchange `{}`", intake.filter_exchange()),
+            ),
+            Direction::ToModern => (PROBE_KEY, format!("queue `{}`", asking.intake_queue)),
+        };
         let line = Line {
             direction,
             intake_queue: asking.intake_queue,
-            binding_key: match direction {
-                Direction::ToLegacy => modern_key.as_deref().unwrap_or_default(),
-                Direction::ToModern => PROBE_KEY,
-            },
+            binding_key,
+            bound: &bound,
             is_complete: answered.is_complete,
         };
         report.checks.extend(judge(line, &asked, &answered.arrivals));
@@ -352,22 +363,24 @@ impl Work<'_> {
             .filter(|check| check.area == Area::Paths && check.verdict == Verdict::Passed)
             .map(|check| check.name.clone())
             .collect();
-        let came_over = |source: &str, destination: &Destination, key: &str| match destination {
+        let came_from = |exchange: &str| {
+            let from = format!("`{exchange}` →");
+            passed.iter().any(|path| path.starts_with(&from))
+        };
+        report.checks.extend(bindings(legacy_side, self.site, |binding| match &binding.destination {
             Destination::Queue(_) => {
-                let from = format!("`{source}` →");
-                [PROBE_KEY, "#", ""].contains(&key) && passed.iter().any(|path| path.starts_with(&from))
+                [PROBE_KEY, "#"].contains(&binding.key.as_str()) && came_from(&binding.source)
             }
             Destination::Exchange(_) => {
-                let to = format!("→ `{source}`");
+                let to = format!("→ `{}`", binding.source);
                 passed.iter().any(|path| path.ends_with(&to))
             }
-        };
+        }));
+        // What others publish comes all the way from the exchange to the queue; what is kept out never comes.
         let is_one = self.config.legacy.is_same(&self.config.modern);
-        for (side, seen) in [(legacy_side, self.site), (modern_side, self.site.filter(|_| is_one))] {
-            report.checks.extend(bindings(side, seen, |binding| {
-                came_over(&binding.source, &binding.destination, &binding.key)
-            }));
-        }
+        report.checks.extend(bindings(modern_side, self.site.filter(|_| is_one), |binding| {
+            binding.arguments.is_empty() && came_from(&self.config.exchange_name)
+        }));
     }
 }
 
@@ -376,7 +389,7 @@ impl Exchanges {
     async fn look(sides: [(&Probing, &Topology); 2], is_running: bool) -> Result<Self, SetUpError> {
         let mut exchanges = Self { checks: Vec::new(), usable: HashSet::new() };
         for (which, (probing, side)) in sides.into_iter().enumerate() {
-            for exchange in &side.exchanges {
+            for exchange in side.exchanges.iter().chain(&side.own_exchanges) {
                 let seen = probing.exchange(exchange).await?;
                 // On one that was declared otherwise, or of which nobody knows how, a probe might reach clients. What is
                 // on the modern exchange reaches them anyway, and says nothing to them.

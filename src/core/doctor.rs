@@ -121,7 +121,8 @@ impl Patient<'_> {
     #[must_use]
     pub fn names(&self) -> (Vec<String>, Vec<String>) {
         let topologies = self.topologies();
-        let exchanges = topologies.iter().flat_map(|topology| &topology.exchanges);
+        let exchanges =
+            topologies.iter().flat_map(|topology| topology.exchanges.iter().chain(&topology.own_exchanges));
         let mut queues: Vec<String> = Vec::new();
         for queue in topologies.iter().flat_map(|topology| &topology.queues) {
             // Both sides need the quarantine.

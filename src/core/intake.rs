@@ -4,9 +4,11 @@
 use std::borrow::Cow;
 
 use super::catalog::Entry;
+use super::message::MARK_HEADER;
 use super::probe::PROBE_KEY;
 use super::rule::DEFAULT_LEGACY_EXCHANGE;
-use super::settings::{Listen, Probes};
+use super::settings::{BridgeId, Listen, Probes};
+use super::site::Arguments;
 use super::topology::{
     Binding, Bounds, Declare, Destination, Exchange, ExchangeKind, Queue, QueueKind, Topology,
 };
@@ -61,6 +63,8 @@ pub struct Intake {
     pub bounds: Bounds,
     /// How much the quarantine queue holds.
     pub quarantine_bounds: Bounds,
+    /// Whose publications are kept from coming back. Who only looks need not know; the bridge itself sees to it.
+    pub bridge_id: Option<BridgeId>,
 }
 
 impl Intake {
@@ -104,28 +108,80 @@ impl Intake {
         vec![intake, quarantine]
     }
 
+    /// The exchange that sorts what comes from the modern exchange: what this bridge published, and all else.
+    #[must_use]
+    pub fn filter_exchange(&self) -> String {
+        format!("{}.filter", self.modern_queue())
+    }
+
+    /// The exchange where this bridge's own publications end: nothing is bound to it.
+    #[must_use]
+    pub fn own_exchange(&self) -> String {
+        format!("{}.own", self.modern_queue())
+    }
+
+    /// The exchange of what others published.
+    #[must_use]
+    pub fn others_exchange(&self) -> String {
+        format!("{}.others", self.modern_queue())
+    }
+
     /// What is needed on the broker of the modern side.
+    ///
+    /// All that is published is wanted but what the bridge itself published, and no binding says "not". So what carries
+    /// exactly its mark is led away, and the broker takes what no binding wants to the alternate exchange. Wherever a part
+    /// of this is missing, more comes back, and the bridge drops it.
     #[must_use]
     pub fn modern_side(&self, translator: &Translator) -> Topology {
         let name: Cow<'static, str> = Cow::Owned(translator.settings().modern_exchange.clone());
         let key = match self.modern_exchange_kind {
             ExchangeKind::Topic => "#",
             // Without arguments a binding to a headers exchange gets every message, whatever its key.
-            ExchangeKind::Headers | ExchangeKind::Direct => "",
+            ExchangeKind::Headers | ExchangeKind::Direct | ExchangeKind::Fanout => "",
         };
+        let own_exchange = |name: String, kind, alternate| Exchange {
+            name: Cow::Owned(name),
+            kind,
+            declare: Declare::Active,
+            alternate,
+        };
+        let binding = |source: Cow<'static, str>, destination, key: &str| Binding {
+            source,
+            destination,
+            key: key.to_owned(),
+            arguments: Arguments::new(),
+        };
+        let to_filter = Destination::Exchange(self.filter_exchange().into());
+        let to_queue = || Destination::Queue(self.modern_queue());
+        let own = self.bridge_id.iter().map(|id| Binding {
+            source: self.filter_exchange().into(),
+            destination: Destination::Exchange(self.own_exchange().into()),
+            key: String::new(),
+            arguments: [("x-match", "all"), (MARK_HEADER, id.as_str())]
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .into(),
+        });
+        // From the queue outwards, so that nothing falls out of a way that is half made.
+        let mut bindings = vec![binding(self.others_exchange().into(), to_queue(), "")];
+        bindings.extend(own);
+        bindings.push(binding(name.clone(), to_filter, key));
         Topology {
-            bindings: vec![Binding {
-                source: name.clone(),
-                destination: Destination::Queue(self.modern_queue()),
-                key: key.to_owned(),
-            }],
+            bindings,
+            // The way of earlier versions, on which everything came back.
+            obsolete_bindings: vec![binding(name.clone(), to_queue(), key)],
             exchanges: vec![Exchange {
                 name,
                 kind: self.modern_exchange_kind,
                 declare: self.declare_modern_exchange,
+                alternate: None,
             }],
+            own_exchanges: vec![
+                own_exchange(self.others_exchange(), ExchangeKind::Fanout, None),
+                own_exchange(self.filter_exchange(), ExchangeKind::Headers, Some(self.others_exchange())),
+                // Last, so that it is the first to go again, and what is bound to it with it.
+                own_exchange(self.own_exchange(), ExchangeKind::Fanout, None),
+            ],
             queues: self.queues(self.modern_queue()),
-            obsolete_bindings: Vec::new(),
         }
     }
 
@@ -138,6 +194,7 @@ impl Intake {
             name: Cow::Borrowed(*name),
             kind: *kind,
             declare: Declare::Active,
+            alternate: None,
         });
         let mut topology = Topology {
             exchanges: historical.collect(),
@@ -149,6 +206,7 @@ impl Intake {
             source: Cow::Borrowed(AMI_EXCHANGE),
             destination: Destination::Exchange(Cow::Borrowed(DEFAULT_LEGACY_EXCHANGE)),
             key: "#".to_owned(),
+            arguments: Arguments::new(),
         });
         let catalog = translator.catalog();
         for (name, entry) in catalog.listed() {
@@ -182,7 +240,8 @@ impl Intake {
         for exchange in &topology.exchanges {
             let source = exchange.name.clone();
             let wanted = probes == Probes::Answer && sources.contains(&source);
-            let binding = Binding { source, destination: queue.clone(), key: PROBE_KEY.to_owned() };
+            let (destination, arguments) = (queue.clone(), Arguments::new());
+            let binding = Binding { source, destination, key: PROBE_KEY.to_owned(), arguments };
             if wanted { &mut topology.bindings } else { &mut topology.obsolete_bindings }.push(binding);
         }
     }
@@ -195,12 +254,14 @@ impl Intake {
                     name: Cow::Owned(address.exchange.clone()),
                     kind: ExchangeKind::Direct,
                     declare: Declare::Passive,
+                    alternate: None,
                 });
             }
             let binding = Binding {
                 source: Cow::Owned(address.exchange.clone()),
                 destination: Destination::Queue(self.legacy_queue()),
                 key: key(&address.routing_key.to_string()),
+                arguments: Arguments::new(),
             };
             let list = if listened { &mut topology.bindings } else { &mut topology.obsolete_bindings };
             if !list.contains(&binding) {
@@ -277,6 +338,7 @@ mod tests {
             declare_modern_exchange: Declare::Active,
             bounds: Bounds::default(),
             quarantine_bounds: Bounds::default(),
+            bridge_id: BridgeId::parse("b1"),
         }
     }
 
@@ -327,7 +389,8 @@ mod tests {
             Binding {
                 source: "xivo-ami".into(),
                 destination: Destination::Exchange("xivo-cti".into()),
-                key: "#".into()
+                key: "#".into(),
+                arguments: Arguments::new(),
             }
         );
     }
@@ -452,19 +515,63 @@ mod tests {
             let intake =
                 Intake { modern_exchange_kind: kind, declare_modern_exchange: Declare::Passive, ..intake() };
             let topology = intake.modern_side(&translator);
-            assert_eq!(
-                topology.bindings,
-                [Binding {
-                    source: "xivo".into(),
-                    destination: Destination::Queue("cti-bridge.modern".into()),
-                    key: key.into()
-                }]
-            );
+            let to_filter = Destination::Exchange("cti-bridge.modern.filter".into());
+            let bound = |destination| Binding {
+                source: "xivo".into(),
+                destination,
+                key: key.into(),
+                arguments: Arguments::new(),
+            };
+            assert_eq!(topology.bindings.last(), Some(&bound(to_filter)));
             assert_eq!(
                 topology.exchanges,
-                [Exchange { name: "xivo".into(), kind, declare: Declare::Passive }]
+                [Exchange { name: "xivo".into(), kind, declare: Declare::Passive, alternate: None }]
             );
-            assert_eq!(topology.obsolete_bindings, []);
+            // Earlier versions did without the filter.
+            let to_queue = Destination::Queue("cti-bridge.modern".into());
+            assert_eq!(topology.obsolete_bindings, [bound(to_queue)]);
         }
+    }
+
+    #[test]
+    fn what_the_bridge_published_ends_where_nothing_is_bound_and_all_else_comes_in() {
+        let shown = |bridge_id: Option<BridgeId>| {
+            let topology = Intake { bridge_id, ..intake() }.modern_side(&translator(RULES, also(&[])));
+            let exchanges = topology.own_exchanges.iter().map(|exchange| {
+                let arguments = serde_json::to_string(&exchange.arguments()).unwrap();
+                format!("{} {} {arguments}", exchange.name, exchange.kind.as_str())
+            });
+            let bindings = topology.bindings.iter().map(|binding| {
+                let to = match &binding.destination {
+                    Destination::Queue(queue) => queue,
+                    Destination::Exchange(exchange) => exchange.as_ref(),
+                };
+                let arguments = serde_json::to_string(&binding.arguments).unwrap();
+                format!("{} → {to} `{}` {arguments}", binding.source, binding.key)
+            });
+            (exchanges.collect::<Vec<_>>(), bindings.collect::<Vec<_>>())
+        };
+        let (exchanges, bindings) = shown(BridgeId::parse("b1"));
+        assert_eq!(
+            exchanges,
+            [
+                "cti-bridge.modern.others fanout {}",
+                r#"cti-bridge.modern.filter headers {"alternate-exchange":"cti-bridge.modern.others"}"#,
+                "cti-bridge.modern.own fanout {}",
+            ]
+        );
+        let own =
+            r#"cti-bridge.modern.filter → cti-bridge.modern.own `` {"cti-bridge":"b1","x-match":"all"}"#;
+        assert_eq!(
+            bindings,
+            [
+                "cti-bridge.modern.others → cti-bridge.modern `` {}",
+                own,
+                "xivo → cti-bridge.modern.filter `#` {}",
+            ]
+        );
+        // Who does not know whose they are lets them in: the bridge itself knows.
+        let anybodys: Vec<_> = bindings.into_iter().filter(|binding| binding != own).collect();
+        assert_eq!(shown(None), (exchanges, anybodys));
     }
 }

@@ -152,9 +152,11 @@ pub fn plan(site: &Site, translator: &Translator, intake: &Intake, options: &Opt
     for (binding, why) in &needs.bindings {
         work.binding(binding, why);
     }
-    for binding in needs.obsolete.iter().filter(|binding| site.bindings.contains(binding)) {
-        let why = "an earlier configuration listened for it".to_owned();
-        work.steps.push(Step { action: Action::Unbind(binding.clone()), why, rebinds: None });
+    for (binding, why) in needs.obsolete.iter().filter(|(binding, _)| site.bindings.contains(binding)) {
+        work.step(Action::Unbind(binding.clone()), why);
+    }
+    for binding in needs.other_marks(site, intake) {
+        work.step(Action::Unbind(binding), "an earlier configuration had another `bridge_id`");
     }
     let mut notes = Vec::new();
     let mut exchange_names: BTreeSet<String> =

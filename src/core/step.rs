@@ -243,7 +243,10 @@ pub fn exchange_differences(found: &Exchange, wanted: &Exchange) -> Vec<Differen
     flag(&mut differences, "durable", found.durable, wanted.durable);
     flag(&mut differences, "auto_delete", found.auto_delete, wanted.auto_delete);
     flag(&mut differences, "internal", found.internal, wanted.internal);
-    arguments(&mut differences, &found.arguments, &wanted.arguments);
+    // A list without the flags has no arguments either.
+    if found.durable.is_some() || !found.arguments.is_empty() {
+        arguments(&mut differences, &found.arguments, &wanted.arguments);
+    }
     differences
 }
 

@@ -9,8 +9,10 @@ use super::site::Arguments;
 /// What has to be on the broker of one side before the bridge can run, in the order in which it is made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Topology {
-    /// Exchanges, to be declared or, where `declare` is off, to be found.
+    /// Exchanges of the bus, to be declared or, where `declare` is off, to be found.
     pub exchanges: Vec<Exchange>,
+    /// Exchanges of our own between those and our queues; nobody publishes to them.
+    pub own_exchanges: Vec<Exchange>,
     /// Queues of our own.
     pub queues: Vec<Queue>,
     /// Bindings to make.
@@ -20,7 +22,7 @@ pub struct Topology {
     pub obsolete_bindings: Vec<Binding>,
 }
 
-/// An exchange. All exchanges of the bus are durable, not auto-delete, not internal and without arguments.
+/// An exchange. All are durable, not auto-delete and not internal, and those of the bus have no arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
     /// Its name.
@@ -29,7 +31,22 @@ pub struct Exchange {
     pub kind: ExchangeKind,
     /// Declare it, or only look that it is there.
     pub declare: Declare,
+    /// Where messages go that none of its bindings leads anywhere.
+    pub alternate: Option<String>,
 }
+
+impl Exchange {
+    /// Its arguments, as they are declared and as the broker shows them.
+    #[must_use]
+    pub fn arguments(&self) -> Arguments {
+        let alternate =
+            self.alternate.iter().map(|name| (ALTERNATE_EXCHANGE.to_owned(), name.as_str().into()));
+        alternate.collect()
+    }
+}
+
+/// The argument of an exchange that names its alternate one.
+const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
 
 /// Whether something is made when it is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +66,8 @@ pub enum ExchangeKind {
     Topic,
     /// Routes by headers; `wazo-headers` since 17.13.
     Headers,
+    /// Routes everything everywhere.
+    Fanout,
 }
 
 impl ExchangeKind {
@@ -59,6 +78,7 @@ impl ExchangeKind {
             Self::Direct => "direct",
             Self::Topic => "topic",
             Self::Headers => "headers",
+            Self::Fanout => "fanout",
         }
     }
 }
@@ -158,7 +178,7 @@ impl QueueKind {
     }
 }
 
-/// A binding without arguments. (A headers exchange delivers everything to such a binding.)
+/// A binding. A headers exchange delivers everything to one without arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
     /// The exchange that messages come from.
@@ -167,6 +187,8 @@ pub struct Binding {
     pub destination: Destination,
     /// The binding key.
     pub key: String,
+    /// Its arguments: what a headers exchange looks for.
+    pub arguments: Arguments,
 }
 
 /// The destination of a binding.

@@ -31,7 +31,7 @@ pub(super) fn on_the_site(question: &Question<'_>, judge: &mut Judge<'_, '_>) ->
             }
             continue;
         }
-        if !is_queue && platform::is_platforms_own_exchange(name) {
+        if !is_queue && (name.starts_with(&own) || platform::is_platforms_own_exchange(name)) {
             continue;
         }
         let kind = seen.exchange_kinds.get(binding.source.as_str()).copied();

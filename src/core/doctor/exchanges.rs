@@ -11,7 +11,8 @@ const TOPIC: &str = "exchange";
 pub(super) fn checks(patient: &Patient<'_>, site: &Site, presences: Option<&Presences>) -> Vec<Check> {
     let modern = patient.translator.settings().modern_exchange.as_str();
     let topologies = patient.topologies();
-    let needed = topologies.iter().flat_map(|topology| &topology.exchanges);
+    let needed =
+        topologies.iter().flat_map(|topology| topology.exchanges.iter().chain(&topology.own_exchanges));
     needed.map(|needed| check(needed, needed.name == modern, site, presences)).collect()
 }
 

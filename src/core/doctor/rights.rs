@@ -40,6 +40,13 @@ pub(super) fn needed(topologies: &[Topology]) -> BTreeSet<(Right, String)> {
             }
             needed.insert((Right::Write, name));
         }
+        for exchange in &topology.own_exchanges {
+            needed.insert((Right::Configure, exchange.name.clone().into_owned()));
+            if let Some(alternate) = &exchange.alternate {
+                needed.insert((Right::Read, exchange.name.clone().into_owned()));
+                needed.insert((Right::Write, alternate.clone()));
+            }
+        }
         for queue in &topology.queues {
             for right in [Right::Configure, Right::Write, Right::Read] {
                 needed.insert((right, queue.name.clone()));

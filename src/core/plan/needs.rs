@@ -2,7 +2,7 @@
 
 use crate::core::intake::Intake;
 use crate::core::probe::PROBE_KEY;
-use crate::core::site::{Arguments, Binding, Destination, Exchange, Queue};
+use crate::core::site::{Binding, Destination, Exchange, Queue, Site};
 use crate::core::topology::{self, Declare, Topology};
 use crate::core::translate::Translator;
 
@@ -15,8 +15,8 @@ pub(super) struct Needs {
     pub(super) exchanges: Vec<(Exchange, Declare, String)>,
     pub(super) queues: Vec<(Queue, String)>,
     pub(super) bindings: Vec<(Binding, String)>,
-    /// What an earlier configuration may have left on our own queues.
-    pub(super) obsolete: Vec<Binding>,
+    /// What an earlier configuration or version may have left, each with what it was for.
+    pub(super) obsolete: Vec<(Binding, String)>,
 }
 
 impl Needs {
@@ -58,7 +58,25 @@ impl Needs {
         }
     }
 
+    /// The marks of other bridge ids, by which events would be lost that some other bridge of that id published. They
+    /// are looked for only where it is known who this bridge is.
+    pub(super) fn other_marks(&self, site: &Site, intake: &Intake) -> Vec<Binding> {
+        let to_own = Destination::Exchange(intake.own_exchange());
+        let is_other = |binding: &&Binding| {
+            binding.source == intake.filter_exchange()
+                && binding.destination == to_own
+                && self.bindings.iter().all(|(needed, _)| needed != *binding)
+        };
+        let known = intake.bridge_id.is_some()
+            && self.bindings.iter().any(|(needed, _)| needed.destination == to_own);
+        site.bindings.iter().filter(|_| known).filter(is_other).cloned().collect()
+    }
+
     fn rest(&mut self, topology: &Topology, intake: &Intake) {
+        for exchange in &topology.own_exchanges {
+            let why = "what the bridge itself published is not to come back".to_owned();
+            self.exchanges.push((exchange_of(exchange), exchange.declare, why));
+        }
         for queue in topology.queues.iter().map(queue_of) {
             let why = if queue.name == intake.quarantine_queue() {
                 "keeps what cannot be translated"
@@ -74,11 +92,17 @@ impl Needs {
         }
         for binding in topology.bindings.iter().map(binding_of) {
             let why = match &binding.destination {
+                Destination::Exchange(exchange) if *exchange == intake.filter_exchange() => {
+                    "every modern event".to_owned()
+                }
+                Destination::Exchange(exchange) if *exchange == intake.own_exchange() => {
+                    "what the bridge itself published ends there".to_owned()
+                }
                 Destination::Exchange(exchange) => {
                     format!("AMI events for scripts that bind to `{exchange}`")
                 }
                 Destination::Queue(queue) if *queue == intake.modern_queue() => {
-                    "every modern event".to_owned()
+                    "every modern event of others".to_owned()
                 }
                 Destination::Queue(_) if binding.key == PROBE_KEY => {
                     "the proof that the bridge works".to_owned()
@@ -87,11 +111,18 @@ impl Needs {
             };
             self.bindings.push((binding, why));
         }
-        self.obsolete.extend(topology.obsolete_bindings.iter().map(binding_of));
+        self.obsolete.extend(topology.obsolete_bindings.iter().map(binding_of).map(|binding| {
+            let why = if binding.destination == Destination::Queue(intake.modern_queue()) {
+                "an earlier version took in what it had published itself"
+            } else {
+                "an earlier configuration listened for it"
+            };
+            (binding, why.to_owned())
+        }));
     }
 }
 
-/// An exchange of the bus: all are durable, not auto-delete, not internal and without arguments.
+/// An exchange: all are durable, not auto-delete and not internal.
 pub(in crate::core) fn exchange_of(exchange: &topology::Exchange) -> Exchange {
     Exchange {
         name: exchange.name.clone().into_owned(),
@@ -99,7 +130,7 @@ pub(in crate::core) fn exchange_of(exchange: &topology::Exchange) -> Exchange {
         durable: Some(true),
         auto_delete: Some(false),
         internal: Some(false),
-        arguments: Arguments::new(),
+        arguments: exchange.arguments(),
         published: None,
     }
 }
@@ -125,6 +156,6 @@ fn binding_of(binding: &topology::Binding) -> Binding {
             topology::Destination::Exchange(exchange) => Destination::Exchange(exchange.clone().into_owned()),
         },
         key: binding.key.clone(),
-        arguments: Arguments::new(),
+        arguments: binding.arguments.clone(),
     }
 }

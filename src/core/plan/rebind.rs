@@ -142,7 +142,9 @@ fn modern(
                     return Err("a headers exchange has no wildcards".to_owned());
                 }
                 ExchangeKind::Headers => (String::new(), by_name(&modern_name.to_string())),
-                ExchangeKind::Topic | ExchangeKind::Direct => (key.binding_key(), Arguments::new()),
+                ExchangeKind::Topic | ExchangeKind::Direct | ExchangeKind::Fanout => {
+                    (key.binding_key(), Arguments::new())
+                }
             };
             Ok(Binding {
                 source: translator.settings().modern_exchange.clone(),

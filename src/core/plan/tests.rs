@@ -48,6 +48,7 @@ fn intake() -> Intake {
         declare_modern_exchange: Declare::Active,
         bounds: crate::core::topology::Bounds::default(),
         quarantine_bounds: crate::core::topology::Bounds::default(),
+        bridge_id: BridgeId::parse("b1"),
     }
 }
 
@@ -106,13 +107,18 @@ fn an_empty_broker_gets_all_that_the_bridge_needs_in_an_order_that_works() {
             "+ xivo-ami (topic, durable)",
             "+ xivo-status-updates (direct, durable)",
             "+ xivo (topic, durable)",
+            "+ cti-bridge.modern.others (fanout, durable)",
+            "+ cti-bridge.modern.filter (headers, durable, alternate-exchange=cti-bridge.modern.others)",
+            "+ cti-bridge.modern.own (fanout, durable)",
             &format!("+ cti-bridge.legacy ({intake})"),
             "+ cti-bridge.quarantine (quorum, no delivery limit, durable)",
             &format!("+ cti-bridge.modern ({intake})"),
             "+ `xivo-ami` → exchange `xivo-cti`, key `#`",
             "+ `xivo-cti` → queue `cti-bridge.legacy`, key `call_form_result`",
             "+ `xivo-cti` → queue `cti-bridge.legacy`, key `cti-bridge.probe`",
-            "+ `xivo` → queue `cti-bridge.modern`, key `#`",
+            "+ `cti-bridge.modern.others` → queue `cti-bridge.modern`, key ``",
+            "+ `cti-bridge.modern.filter` → exchange `cti-bridge.modern.own`, cti-bridge=b1, x-match=all",
+            "+ `xivo` → exchange `cti-bridge.modern.filter`, key `#`",
         ]
     );
     assert_eq!((plan.in_place, plan.impossible.len(), plan.conflicts.len()), (0, 0, 0));
@@ -123,7 +129,7 @@ fn a_plan_that_was_carried_out_leaves_nothing_to_plan() {
     let after = planned(&Site::default()).applied_to(&Site::default());
     let plan = planned(&after).plan;
     assert!(plan.is_empty(), "{:?}", plan.steps);
-    assert_eq!(plan.in_place, 11);
+    assert_eq!(plan.in_place, 16);
 }
 
 #[test]
@@ -154,7 +160,10 @@ fn the_old_fanout_is_refused_with_the_way_out_and_nothing_is_bound_to_it() {
                 "it exists otherwise: `type` is `fanout`, and `topic` is needed, `durable` is `false`, and `true` \
                  is needed"
             ),
-            ("binding `xivo` → queue `cti-bridge.modern`, key `#`", "`xivo` cannot be had as it is needed"),
+            (
+                "binding `xivo` → exchange `cti-bridge.modern.filter`, key `#`",
+                "`xivo` cannot be had as it is needed"
+            ),
         ]
     );
     assert!(plan.impossible[0].help.contains("15.01") && plan.impossible[0].help.contains("virtual host"));
@@ -203,6 +212,41 @@ fn what_an_earlier_configuration_listened_for_is_unbound() {
 }
 
 #[test]
+fn the_way_of_an_earlier_version_past_the_filter_is_closed_and_opened_again_by_its_undoing() {
+    let mut site = planned(&Site::default()).applied_to(&Site::default());
+    let own = |binding: &Binding| binding.source == "xivo" || binding.source.starts_with("cti-bridge");
+    site.bindings.retain(|binding| !own(binding));
+    site.exchanges.retain(|exchange| !exchange.name.starts_with("cti-bridge"));
+    bind_queue(&mut site, "xivo", "cti-bridge.modern", "#");
+    let planned = planned(&site);
+    let steps = actions(&planned.plan);
+    assert_eq!(
+        (steps.len(), steps[5].as_str()),
+        (7, "+ `xivo` → exchange `cti-bridge.modern.filter`, key `#`")
+    );
+    assert_eq!(steps[6], "- `xivo` → queue `cti-bridge.modern`, key `#`");
+    let mut after = planned.applied_to(&site);
+    planned.plan.steps.iter().rev().for_each(|step| step.action.inverse().apply(&mut after));
+    assert_eq!(after, site);
+}
+
+#[test]
+fn the_mark_of_another_bridge_id_is_unbound_where_it_is_known_who_the_bridge_is() {
+    let site = planned(&Site::default()).applied_to(&Site::default());
+    let of = |bridge_id| {
+        let intake = Intake { bridge_id, ..intake() };
+        let translator = translator((19, 5), default_listen(), "xivo");
+        actions(&plan(&site, &translator, &intake, &Options::default()))
+    };
+    let way = "`cti-bridge.modern.filter` → exchange `cti-bridge.modern.own`";
+    assert_eq!(
+        of(BridgeId::parse("b2")),
+        [format!("+ {way}, cti-bridge=b2, x-match=all"), format!("- {way}, cti-bridge=b1, x-match=all")]
+    );
+    assert_eq!(of(None), [] as [String; 0]);
+}
+
+#[test]
 fn without_the_daemon_there_are_exchanges_and_bindings_alone() {
     let native = Options { mode: Mode::Native, ..Options::default() };
     let planned = planned_with(&Site::default(), &native);
@@ -227,7 +271,7 @@ fn one_side_alone_is_planned_for_where_the_other_is_elsewhere() {
         let options = Options { sides, ..Options::default() };
         planned_with(&Site::default(), &options).plan.steps.len()
     };
-    assert_eq!((of(Sides::Both), of(Sides::Legacy), of(Sides::Modern)), (11, 8, 4));
+    assert_eq!((of(Sides::Both), of(Sides::Legacy), of(Sides::Modern)), (16, 8, 9));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Area, Check, Defect, Verdict};
-use crate::core::message::Direction;
+use crate::core::message::{Direction, MARK_HEADER};
 use crate::core::site::{self, Site};
 use crate::core::topology::{Binding, Destination, Topology};
 
@@ -17,12 +17,16 @@ pub fn bindings(needed: &Topology, seen: Option<&Site>, came_over: impl Fn(&Bind
             Destination::Queue(name) => format!("queue `{name}`"),
             Destination::Exchange(name) => format!("exchange `{name}`"),
         };
-        let name = format!("`{}` with `{}` → {destination}", binding.source, binding.key);
+        let by = match binding.arguments.get(MARK_HEADER) {
+            Some(mark) => format!("{MARK_HEADER}={}", mark.as_str().unwrap_or_default()),
+            None => binding.key.clone(),
+        };
+        let name = format!("`{}` with `{by}` → {destination}", binding.source);
         let verdict = match seen {
             Some(site) if is_there(binding, site) => Verdict::Passed,
             Some(_) => Verdict::Failed(Defect::BindingMissing {
                 source: binding.source.to_string(),
-                key: binding.key.clone(),
+                key: by,
                 destination,
             }),
             None if came_over(binding) => Verdict::Passed,
@@ -42,7 +46,7 @@ fn is_there(needed: &Binding, site: &Site) -> bool {
         seen.source == needed.source
             && seen.destination == destination
             && seen.key == needed.key
-            && seen.arguments.is_empty()
+            && seen.arguments == needed.arguments
     })
 }
 

@@ -12,8 +12,10 @@ pub struct Line<'l> {
     pub direction: Direction,
     /// The queue that the bridge consumes from.
     pub intake_queue: &'l str,
-    /// The key with which the intake queue is bound to the exchanges where probes come in.
+    /// The key with which they come in from an exchange.
     pub binding_key: &'l str,
+    /// What the exchanges are bound to with it.
+    pub bound: &'l str,
     /// Whether the last question was answered, so that nothing more is to come.
     pub is_complete: bool,
 }
@@ -62,7 +64,7 @@ pub fn judge(line: Line<'_>, questions: &[Question], arrivals: &[Arrival]) -> Ve
                 None if !is_way_in_open => Verdict::Failed(Defect::BindingMissing {
                     source: over.clone(),
                     key: line.binding_key.to_owned(),
-                    destination: format!("queue `{}`", line.intake_queue),
+                    destination: line.bound.to_owned(),
                 }),
                 None => Verdict::Failed(no_way_out(back)),
             };

@@ -94,6 +94,7 @@ fn asked(layers: &[&str], listen: Listen) -> Asked {
         declare_modern_exchange: Declare::Active,
         bounds: crate::core::topology::Bounds::default(),
         quarantine_bounds: crate::core::topology::Bounds::default(),
+        bridge_id: BridgeId::parse("b1"),
     };
     Asked { legacy: intake.legacy_side(&translator), translator, mappings }
 }
@@ -146,11 +147,18 @@ impl Asked {
 fn line(direction: Direction) -> Line<'static> {
     match direction {
         Direction::ToLegacy => {
-            Line { direction, intake_queue: "cti-bridge.modern", binding_key: "#", is_complete: true }
+            let (intake_queue, bound) = ("cti-bridge.modern", "exchange `cti-bridge.modern.filter`");
+            Line { direction, intake_queue, binding_key: "#", bound, is_complete: true }
         }
         Direction::ToModern => {
             let (intake_queue, binding_key) = ("cti-bridge.legacy", "cti-bridge.probe");
-            Line { direction, intake_queue, binding_key, is_complete: true }
+            Line {
+                direction,
+                intake_queue,
+                binding_key,
+                bound: "queue `cti-bridge.legacy`",
+                is_complete: true,
+            }
         }
     }
 }
@@ -336,7 +344,7 @@ fn a_way_that_is_cut_is_told_with_the_binding_that_is_missing() {
     };
     assert_eq!(
         without(&|arrival| !arrival.exchange.is_empty()),
-        ["the binding from `xivo` with the key `#` to the queue `cti-bridge.modern` is missing"]
+        ["the binding from `xivo` with the key `#` to the exchange `cti-bridge.modern.filter` is missing"]
     );
     assert_eq!(
         without(&|arrival| arrival.exchange == "xivo-ami"),
