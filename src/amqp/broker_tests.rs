@@ -23,8 +23,9 @@ use tokio::time::timeout;
 use super::supervisor::supervise;
 use super::{Bridge, BrokerAddress, Counters, Event, RunError, Side, Unroutable};
 use crate::core::catalog::{Catalog, Mappings};
+use crate::core::intake::Intake;
 use crate::core::message::{
-    DeliveryMode, HeaderValue, Outcome, Properties, Publication, Reason, Received, Refusal,
+    DeliveryMode, HeaderValue, MARK_HEADER, Mark, Outcome, Properties, Publication, Reason, Received, Refusal,
 };
 use crate::core::settings::{BridgeId, Listen, OriginUuid, Probes, Settings, UnknownEvents};
 use crate::core::topology::{
@@ -479,6 +480,83 @@ async fn bindings_and_exchanges_that_are_removed_come_back_without_any_message()
     };
     bench.run(translate, meanwhile).await.unwrap();
     assert_eq!(bench.left_in("intake.modern").await, 0);
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn what_keeps_own_publications_out_is_made_again_and_meanwhile_nothing_else_is_kept_out() {
+    let mut bench = Bench::new("filter").await;
+    let settings =
+        Settings { modern_exchange: "filter.modern".to_owned(), ..translator().settings().clone() };
+    let translator = Translator::new(translator().catalog().clone(), settings);
+    let intake = Intake {
+        prefix: "filter".to_owned(),
+        queue_kind: QueueKind::Quorum,
+        modern_exchange_kind: ExchangeKind::Topic,
+        declare_modern_exchange: Declare::Active,
+        bounds: Default::default(),
+        quarantine_bounds: Default::default(),
+        bridge_id: BridgeId::parse("test"),
+    };
+    bench.bridge.modern.topology = intake.modern_side(&translator);
+    bench.bridge.modern.intake_queue = intake.modern_queue();
+    // One quarantine for both sides, as always.
+    bench.bridge.legacy.topology.queues[1] = bench.bridge.modern.topology.queues[1].clone();
+    let own = bench.bridge.modern.topology.bindings[1].clone();
+    let translate = |message: &Received<'_>| match message.properties.mark {
+        Mark::Text("test") => Outcome::Echo,
+        _ => Outcome::Publish(vec![publication("filter", "out", message.body)]),
+    };
+    let marked = |id: &str| {
+        let mut headers = FieldTable::default();
+        headers.insert(name(MARK_HEADER), AMQPValue::LongString(id.into()));
+        BasicProperties::default().with_headers(headers)
+    };
+    // What no queue gets comes back from the broker.
+    let is_kept_out = async |id: &str| {
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let (exchange, key) = (bench.own("modern"), name("in.key"));
+        let sent = bench.channel.basic_publish(exchange, key, options, b"marked", marked(id)).await.unwrap();
+        sent.await.unwrap().take_message().is_some()
+    };
+    let meanwhile = async {
+        bench.happens(Event::Ready { first: true }).await;
+        assert!(is_kept_out("test").await);
+        for other in ["other", "other,test", "test,other", "TEST"] {
+            assert!(!is_kept_out(other).await, "{other}");
+        }
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let none = FieldTable::default();
+        let mut out =
+            bench.channel.basic_consume(bench.own("out"), name("out"), options, none).await.unwrap();
+        let mut next = async || bodies(&[out.next().await.unwrap().unwrap()]).remove(0);
+        for _ in 0..4 {
+            assert_eq!(next().await, "marked");
+        }
+
+        let arguments = super::arguments::table(&own.arguments).unwrap();
+        let (to, from) = (bench.own("modern.own"), bench.own("modern.filter"));
+        bench.channel.exchange_unbind(to, from, name(""), Default::default(), arguments).await.unwrap();
+        while !is_kept_out("test").await {
+            bench.publish(b"1", BasicProperties::default()).await;
+        }
+        for exchange in ["modern.own", "modern.filter", "modern.others"] {
+            let options = ExchangeDeleteOptions::default();
+            bench.channel.exchange_delete(bench.own(exchange), options).await.unwrap();
+            bench.exists_again(exchange).await;
+            bench.bound_again(b"2").await;
+            while !is_kept_out("test").await {
+                tokio::task::yield_now().await;
+            }
+        }
+        bench.publish(b"3", BasicProperties::default()).await;
+        let mut came = next().await;
+        while came != "3" {
+            assert!(["1", "2"].contains(&came.as_str()), "{came}");
+            came = next().await;
+        }
+    };
+    bench.run(translate, meanwhile).await.unwrap();
 }
 
 #[tokio::test]

@@ -205,6 +205,12 @@ impl Work<'_> {
                 report.checks.push(silence(&queues[at], depth, report.bridge.is_some()));
             }
         }
+        // Whose publications are kept out is best known to who publishes them.
+        let answered = report.bridge.as_ref().and_then(|bridge| BridgeId::parse(&bridge.bridge));
+        let modern_side = match answered {
+            Some(id) => Intake { bridge_id: Some(id), ..intake }.modern_side(translator),
+            None => modern_side,
+        };
         self.check_bindings(&legacy_side, &modern_side, &mut report);
         Ok(report)
     }

@@ -60,11 +60,11 @@ async fn with_one_permission_less_the_bridge_says_on_what_and_what_is_needed() {
     let [configure, write, read] = [0, 1, 2];
     for (kind, left_out, words) in [
         (configure, "xivo", "exchange 'xivo'"),
-        (configure, "cti-bridge\\..*", "queue 'cti-bridge."),
-        (write, "cti-bridge\\..*", "queue 'cti-bridge."),
+        (configure, "cti-bridge\\..*", "'cti-bridge."),
+        (write, "cti-bridge\\..*", "'cti-bridge."),
         (write, "xivo-cti", "exchange 'xivo-cti'"),
         (read, "xivo-ami", "exchange 'xivo-ami'"),
-        (read, "cti-bridge\\..*", "queue 'cti-bridge."),
+        (read, "cti-bridge\\..*", "'cti-bridge."),
     ] {
         let mut patterns = [without(""), without(""), without("")];
         patterns[kind] = without(left_out);

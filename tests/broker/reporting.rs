@@ -27,16 +27,23 @@ async fn ready_is_said_once_and_counts_regularly_and_at_the_end() {
     world.client.publish("xivo-cti", "call_form_result", "[]").await;
     world.client.publish_legacy(&json!({"name": "call_form_result", "data": {}})).await;
 
-    // The own copy of call_form_result comes back in from xivo.
+    // Nobody listens for what became of call_form_result, and the own copy does not come back in.
     let to_legacy = [
-        ("received", 6),
+        ("received", 5),
         ("published", 4),
         ("unroutable", 1),
         ("quarantined", 1),
-        ("echoes", 1),
-        ("acked", 6),
+        ("echoes", 0),
+        ("acked", 5),
     ];
-    let to_modern = [("received", 2), ("published", 1), ("quarantined", 1), ("echoes", 0), ("acked", 2)];
+    let to_modern = [
+        ("received", 2),
+        ("published", 1),
+        ("unroutable", 1),
+        ("quarantined", 1),
+        ("echoes", 0),
+        ("acked", 2),
+    ];
     bridge.counts("to_legacy", &to_legacy).await;
     bridge.counts("to_modern", &to_modern).await;
     let (final_legacy, final_modern) = bridge.stop().await;
