@@ -247,6 +247,16 @@ fn the_mark_of_another_bridge_id_is_unbound_where_it_is_known_who_the_bridge_is(
 }
 
 #[test]
+fn the_mark_that_the_bridge_binds_is_no_drift_where_nobody_knew_it() {
+    let translator = translator((19, 5), default_listen(), "xivo");
+    let intake = Intake { bridge_id: None, ..intake() };
+    let planned = Planned { plan: plan(&Site::default(), &translator, &intake, &Options::default()) };
+    let mut site = planned.applied_to(&Site::default());
+    bind_exchanges(&mut site, &[("cti-bridge.modern.filter", "cti-bridge.modern.own", "")]);
+    assert_eq!(planned.plan.drift(&site), []);
+}
+
+#[test]
 fn without_the_daemon_there_are_exchanges_and_bindings_alone() {
     let native = Options { mode: Mode::Native, ..Options::default() };
     let planned = planned_with(&Site::default(), &native);
