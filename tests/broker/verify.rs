@@ -341,8 +341,11 @@ async fn a_binding_that_is_missing_is_named() {
     channel.exchange_bind("xivo-cti".into(), "xivo-ami".into(), "#".into(), bind, none()).await.unwrap();
 
     let key = "call_form_result";
+    // Awake, it would make the binding again before it is listed.
+    bridge.signal("STOP");
     channel.queue_unbind("cti-bridge.legacy".into(), "xivo-cti".into(), key.into(), none()).await.unwrap();
     let bindings = list(&world, "list_bindings", &columns).await;
+    bridge.signal("CONT");
     let verified = verify(&world, &["--rabbitmqctl", text(&bindings)]).await;
     let words = "the binding from `xivo-cti` with the key `call_form_result` to the queue `cti-bridge.legacy` is missing";
     assert_eq!((verified.code, verified.message("binding_missing")), (1, words));
