@@ -1,7 +1,7 @@
 //! `translate`: JSON lines in, JSON lines out, by the same translator as the daemon's.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,9 @@ use crate::core::settings::{BridgeId, Listen, OriginUuid, Probes, Settings, Unkn
 use crate::core::translate::Translator;
 use crate::core::version::Version;
 use crate::exit_code::Exit;
+
+/// How much is read and written at once.
+const CHUNK: usize = 64 * 1024;
 
 /// A line of input that is more than an event.
 #[derive(Deserialize)]
@@ -91,8 +94,8 @@ enum LineHeader<'p> {
 pub fn translate(command: &Translate) -> Result<Exit, Failure> {
     let translator =
         translator(&command.rules, &command.origin_uuid, command.modern_version, command.unknown_events)?;
-    let mut work =
-        Work { command, translator: &translator, out: BufWriter::new(io::stdout().lock()), failed: 0 };
+    let out = BufWriter::with_capacity(CHUNK, io::stdout().lock());
+    let mut work = Work { command, translator: &translator, out, failed: 0 };
     let done = if command.files.is_empty() {
         work.read("-", io::stdin().lock())
     } else {
@@ -107,6 +110,29 @@ pub fn translate(command: &Translate) -> Result<Exit, Failure> {
         Err(Stopped::Output(error)) => Err(Failure::new(Exit::Unreachable, format!("cannot write: {error}"))),
         Err(Stopped::Input(path, error)) => {
             Err(Failure::new(Exit::NoInput, format!("cannot read {path}: {error}")))
+        }
+    }
+}
+
+/// Whether this is a record and no event.
+fn is_record(line: &[u8]) -> bool {
+    serde_json::from_slice::<Kind<'_>>(line).is_ok_and(|kind| kind.name.is_none() && kind.body.is_some())
+}
+
+impl<'l> Record<'l> {
+    fn received(&'l self) -> Received<'l> {
+        let properties =
+            self.properties.as_ref().map_or_else(ReceivedProperties::default, |kept| ReceivedProperties {
+                message_id: kept.message_id.as_deref(),
+                correlation_id: kept.correlation_id.as_deref(),
+                timestamp: kept.timestamp,
+                ..ReceivedProperties::default()
+            });
+        Received {
+            exchange: self.exchange.as_deref().unwrap_or_default(),
+            routing_key: self.routing_key.as_deref().unwrap_or_default(),
+            properties,
+            body: self.body.get().as_bytes(),
         }
     }
 }
@@ -147,19 +173,24 @@ struct Work<'w, W> {
     failed: usize,
 }
 
-impl<W: Write> Work<'_, W> {
+impl<'w, W: Write> Work<'w, W> {
     fn file(&mut self, path: &Path) -> Result<(), Stopped> {
         let name = path.display().to_string();
         if name == "-" {
             return self.read("-", io::stdin().lock());
         }
         let file = File::open(path).map_err(|error| Stopped::Input(name.clone(), error))?;
-        self.read(&name, BufReader::new(file))
+        self.read(&name, file)
     }
 
-    fn read(&mut self, name: &str, mut input: impl BufRead) -> Result<(), Stopped> {
+    fn read(&mut self, name: &str, input: impl Read) -> Result<(), Stopped> {
+        let mut input = BufReader::with_capacity(CHUNK, input);
         let mut line = Vec::new();
         for number in 1_usize.. {
+            if !input.buffer().contains(&b'\n') {
+                // The next line may be long in coming, and somebody may wait for what there is.
+                self.out.flush().map_err(Stopped::Output)?;
+            }
             line.clear();
             let length =
                 input.read_until(b'\n', &mut line).map_err(|error| Stopped::Input(name.into(), error))?;
@@ -182,54 +213,39 @@ impl<W: Write> Work<'_, W> {
 
     /// Translates one line; the inner error says why it cannot be.
     fn line(&mut self, line: &[u8]) -> Result<Result<(), String>, Stopped> {
-        let is_record = serde_json::from_slice::<Kind<'_>>(line)
-            .is_ok_and(|kind| kind.name.is_none() && kind.body.is_some());
-        let record = match is_record.then(|| serde_json::from_slice::<Record<'_>>(line)).transpose() {
+        let properties = ReceivedProperties::default();
+        let event = Received { exchange: "", routing_key: "", properties, body: line };
+        let outcome = self.translated(&event);
+        // Only what was refused needs the second look that tells a record.
+        if !matches!(outcome, Outcome::Refused(_)) || !is_record(line) {
+            return self.put(outcome);
+        }
+        let record = match serde_json::from_slice::<Record<'_>>(line) {
             Ok(record) => record,
             Err(error) => return Ok(Err(format!("not a record: {}", without_place(&error)))),
         };
+        self.put(self.translated(&record.received()))
+    }
+
+    fn translated(&self, received: &Received<'_>) -> Outcome<'w> {
         let translator = self.translator;
-        let received = match &record {
-            Some(record) => Received {
-                exchange: record.exchange.as_deref().unwrap_or_default(),
-                routing_key: record.routing_key.as_deref().unwrap_or_default(),
-                properties: record.properties.as_ref().map_or_else(ReceivedProperties::default, |kept| {
-                    ReceivedProperties {
-                        message_id: kept.message_id.as_deref(),
-                        correlation_id: kept.correlation_id.as_deref(),
-                        timestamp: kept.timestamp,
-                        ..ReceivedProperties::default()
-                    }
-                }),
-                body: record.body.get().as_bytes(),
-            },
-            None => Received {
-                exchange: "",
-                routing_key: "",
-                properties: ReceivedProperties::default(),
-                body: line,
-            },
-        };
-        let outcome = match self.command.to {
-            Form::Legacy => translator.to_legacy(&received),
-            Form::Modern => translator.to_modern(&received),
-        };
-        match outcome {
-            Outcome::Publish(publications) | Outcome::Answer(publications) => {
-                for publication in &publications {
-                    self.write(publication)?;
-                }
-                Ok(Ok(()))
-            }
-            Outcome::Partly(publications, refusal) => {
-                for publication in &publications {
-                    self.write(publication)?;
-                }
-                Ok(Err(told(&refusal)))
-            }
-            Outcome::Refused(refusal) => Ok(Err(told(&refusal))),
-            Outcome::Dropped | Outcome::Echo => Ok(Ok(())),
+        match self.command.to {
+            Form::Legacy => translator.to_legacy(received),
+            Form::Modern => translator.to_modern(received),
         }
+    }
+
+    fn put(&mut self, outcome: Outcome<'_>) -> Result<Result<(), String>, Stopped> {
+        let (publications, refusal) = match outcome {
+            Outcome::Publish(publications) | Outcome::Answer(publications) => (publications, None),
+            Outcome::Partly(publications, refusal) => (publications, Some(refusal)),
+            Outcome::Refused(refusal) => (Vec::new(), Some(refusal)),
+            Outcome::Dropped | Outcome::Echo => (Vec::new(), None),
+        };
+        for publication in &publications {
+            self.write(publication)?;
+        }
+        Ok(refusal.map_or(Ok(()), |refusal| Err(told(&refusal))))
     }
 
     fn write(&mut self, publication: &Publication<'_>) -> Result<(), Stopped> {

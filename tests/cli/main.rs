@@ -10,8 +10,9 @@ mod harness;
 mod replay;
 mod site;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use cti_bridge::exit_code::Exit;
 use harness::{Directory, Ran, cti};
@@ -103,6 +104,28 @@ mod translate {
         );
         let ran = cti(["translate", "--to", "legacy"]).stdin(record).run();
         assert_eq!(lines(&ran.stdout)[0]["properties"], json!({"headers": {"cti-bridge": NO_UUID}}));
+    }
+
+    #[test]
+    fn a_line_is_answered_before_the_next_one_ends() {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cti-bridge"))
+            .args(["translate", "--to", "legacy", "--bare"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let (line, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            BufReader::new(output).lines().try_for_each(|one| line.send(one.unwrap()))
+        });
+        for _ in 0..2 {
+            // The next line has begun, as when a pipe is full.
+            input.write_all(format!("{FORM}\n ").as_bytes()).unwrap();
+            assert_eq!(lines.recv_timeout(Duration::from_secs(60)).as_deref(), Ok(FORM));
+        }
+        drop(input);
+        assert!(child.wait().unwrap().success());
     }
 
     #[test]
