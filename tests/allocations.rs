@@ -3,32 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::fmt::Write;
+#[path = "benches/translator.rs"]
+mod translator;
+
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use cti_bridge::commands::mappings;
-use cti_bridge::core::catalog::{Catalog, MappingFile, Mappings};
-use cti_bridge::core::mapping_file;
-use cti_bridge::core::message::{DeliveryMode, Outcome, Received, ReceivedProperties};
-use cti_bridge::core::settings::{BridgeId, Listen, OriginUuid, Probes, Settings, UnknownEvents};
+use cti_bridge::core::catalog::Mappings;
+use cti_bridge::core::message::{Outcome, Received, ReceivedProperties};
 use cti_bridge::core::translate::Translator;
-use cti_bridge::core::version::Version;
-
-fn translator(mappings: &Mappings) -> Translator {
-    let settings = Settings {
-        bridge_id: BridgeId::parse("b1").unwrap(),
-        origin_uuid: OriginUuid::parse("u1").unwrap(),
-        modern_exchange: "xivo".into(),
-        listen: Listen::All,
-        unknown_events: UnknownEvents::Pass,
-        max_hops: 3,
-        delivery_mode: DeliveryMode::Transient,
-        legacy_content_type: None,
-        probes: Probes::Answer,
-    };
-    Translator::new(Catalog::at(Version::new(19, 5), mappings), settings)
-}
+use translator::{layer, translator};
 
 fn builtin() -> Mappings {
     mappings::load(true, &Vec::<PathBuf>::new()).unwrap_or_else(|_| panic!("the built-in rules"))
@@ -36,17 +20,8 @@ fn builtin() -> Mappings {
 
 /// The built-in rules and as many others.
 fn with_more_rules(count: usize) -> Mappings {
-    let mut text = String::new();
-    for number in 0..count {
-        write!(
-            text,
-            "- event: site_event_{number}\n  source: a site\n  modern: {{routing_key: site.event_{number}, required_acl: events.site}}\n"
-        )
-        .unwrap();
-    }
     let mut mappings = builtin();
-    let rules = mapping_file::read(&text).unwrap().into_iter().map(Arc::new).collect();
-    mappings.layers.push(vec![MappingFile { path: "site.yaml".into(), text, rules }]);
+    mappings.layers.push(layer("", count));
     mappings
 }
 

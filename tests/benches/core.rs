@@ -3,16 +3,14 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod translator;
+
 use std::fmt::Write;
-use std::sync::Arc;
 
 use cti_bridge::commands::mappings;
-use cti_bridge::core::catalog::{Catalog, MappingFile, Mappings};
-use cti_bridge::core::mapping_file;
-use cti_bridge::core::message::{DeliveryMode, Received, ReceivedProperties};
-use cti_bridge::core::settings::{BridgeId, Listen, OriginUuid, Probes, Settings, UnknownEvents};
+use cti_bridge::core::catalog::Mappings;
+use cti_bridge::core::message::{Received, ReceivedProperties};
 use cti_bridge::core::translate::Translator;
-use cti_bridge::core::version::Version;
 use divan::{Bencher, black_box};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -24,32 +22,11 @@ fn main() {
     divan::main();
 }
 
+const RULE: &str = "- event: call_created\n  source: documents\n  modern: {routing_key: calls.call.created, required_acl: 'events.calls.{user_uuid}'}\n";
+
 /// A translator with one rule that is used and others that are not.
-fn translator(rules: usize) -> Translator {
-    let mut text = String::from(
-        "- event: call_created\n  source: documents\n  modern: {routing_key: calls.call.created, required_acl: 'events.calls.{user_uuid}'}\n",
-    );
-    for number in 1..rules {
-        write!(
-            text,
-            "- event: site_event_{number}\n  source: a site\n  modern: {{routing_key: site.event_{number}, required_acl: events.site}}\n"
-        )
-        .unwrap();
-    }
-    let rules = mapping_file::read(&text).unwrap().into_iter().map(Arc::new).collect();
-    let mappings = Mappings { layers: vec![vec![MappingFile { path: "bench.yaml".into(), text, rules }]] };
-    let settings = Settings {
-        bridge_id: BridgeId::parse("b1").unwrap(),
-        origin_uuid: OriginUuid::parse("u1").unwrap(),
-        modern_exchange: "xivo".into(),
-        listen: Listen::All,
-        unknown_events: UnknownEvents::Pass,
-        max_hops: 3,
-        delivery_mode: DeliveryMode::Transient,
-        legacy_content_type: None,
-        probes: Probes::Answer,
-    };
-    Translator::new(Catalog::at(Version::new(19, 5), &mappings), settings)
+fn with_rules(count: usize) -> Translator {
+    translator::translator(&Mappings { layers: vec![translator::layer(RULE, count - 1)] })
 }
 
 /// `data` of many small fields, up to a size; `word` is its text.
@@ -82,7 +59,7 @@ fn received<'m>(exchange: &'m str, routing_key: &'m str, body: &'m str) -> Recei
 }
 
 fn translate_to_legacy(bencher: Bencher<'_, '_>, rules: usize, body: &str) {
-    let translator = translator(rules);
+    let translator = with_rules(rules);
     let message = received("xivo", "calls.call.created", body);
     bencher.bench_local(|| translator.to_legacy(black_box(&message)));
 }
@@ -99,7 +76,7 @@ fn to_legacy_not_ascii(bencher: Bencher<'_, '_>, bytes: usize) {
 
 #[divan::bench(args = SIZES, consts = RULES)]
 fn to_modern<const N: usize>(bencher: Bencher<'_, '_>, bytes: usize) {
-    let translator = translator(N);
+    let translator = with_rules(N);
     let body = legacy(bytes);
     let message = received("xivo-cti", "call_created", &body);
     bencher.bench_local(|| translator.to_modern(black_box(&message)));
