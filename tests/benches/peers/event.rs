@@ -40,6 +40,12 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     KINDS.iter().map(|kind| kind.name)
 }
 
+/// The routing key and the ACL of the modern event of this kind and user.
+pub fn addressed(name: &str, user: &str) -> [String; 2] {
+    let kind = KINDS.iter().find(|kind| kind.name == name).expect("a kind of event that is sent");
+    [kind.key, kind.acl].map(|template| template.replace("{}", user))
+}
+
 /// The routing key and the body of the event with this number, meant to be sent at this time.
 pub fn event(direction: Direction, number: u64, sent: u64) -> (String, Vec<u8>) {
     let index = usize::try_from(number).unwrap();
@@ -52,11 +58,11 @@ pub fn event(direction: Direction, number: u64, sent: u64) -> (String, Vec<u8>) 
     let name = kind.name;
     match direction {
         Direction::ToLegacy => {
-            let acl = kind.acl.replace("{}", user);
+            let [key, acl] = addressed(name, user);
             let body = format!(
                 r#"{{"name": "{name}", "origin_uuid": "{ORIGIN_UUID}", "required_acl": "{acl}", "data": {data}}}"#
             );
-            (kind.key.replace("{}", user), body.into_bytes())
+            (key, body.into_bytes())
         }
         Direction::ToModern => {
             (name.to_owned(), format!(r#"{{"name": "{name}", "data": {data}}}"#).into_bytes())

@@ -17,7 +17,8 @@ use lapin::{Acker, BasicProperties, Channel, Confirmation};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::connect;
+use super::event::{ORIGIN_UUID, addressed};
+use super::{Direction, Forward, connect};
 
 /// Beyond this nothing is gained.
 const BATCH: u64 = 64;
@@ -37,33 +38,56 @@ struct Event<'b> {
     data: &'b RawValue,
 }
 
-fn translated(body: &[u8]) -> (ShortString, Vec<u8>) {
-    let event: Event<'_> = serde_json::from_slice(body).unwrap();
-    let data = event.data.get();
-    let mut body = Vec::with_capacity(data.len() + event.name.len() + 24);
-    body.extend_from_slice(b"{\"name\": \"");
-    body.extend_from_slice(event.name.as_bytes());
-    body.extend_from_slice(b"\", \"data\": ");
-    body.extend_from_slice(data.as_bytes());
-    body.push(b'}');
-    (event.name.into(), body)
+#[derive(Deserialize)]
+struct Fields<'b> {
+    user_uuid: &'b str,
+}
+
+fn translated(direction: Direction, body: &[u8]) -> (ShortString, Vec<u8>) {
+    let Event { name, data } = serde_json::from_slice(body).unwrap();
+    let data = data.get();
+    let mut body = Vec::with_capacity(data.len() + 256);
+    let mut write = |parts: &[&str]| parts.iter().for_each(|part| body.extend_from_slice(part.as_bytes()));
+    match direction {
+        Direction::ToLegacy => {
+            write(&[r#"{"name": ""#, name, r#"", "data": "#, data, "}"]);
+            (name.into(), body)
+        }
+        Direction::ToModern => {
+            let fields: Fields<'_> = serde_json::from_str(data).unwrap();
+            let [key, acl] = addressed(name, fields.user_uuid);
+            let origin = [r#"", "origin_uuid": ""#, ORIGIN_UUID].concat();
+            write(&[
+                r#"{"name": ""#,
+                name,
+                &origin,
+                r#"", "required_acl": ""#,
+                &acl,
+                r#"", "data": "#,
+                data,
+                "}",
+            ]);
+            (key.into(), body)
+        }
+    }
 }
 
 type Confirm<'c> = MaybeDone<Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + 'c>>>;
 
-async fn publish(channel: &Channel, way: Way, delivery: &Delivery) -> Confirm<'static> {
-    let (key, body) = translated(&delivery.data);
+async fn publish(channel: &Channel, direction: Direction, way: Way, delivery: &Delivery) -> Confirm<'static> {
+    let (key, body) = translated(direction, &delivery.data);
+    let [_, target] = direction.exchanges();
     let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
     let channel = channel.clone();
     match way {
         Way::Idiom => {
-            let confirm = channel.basic_publish("xivo-cti".into(), key, options, &body, properties).await;
+            let confirm = channel.basic_publish(target.into(), key, options, &body, properties).await;
             let confirm = confirm.unwrap();
             maybe_done(Box::pin(confirm))
         }
         Way::Tuned => {
             let mut confirm: Confirm<'static> = maybe_done(Box::pin(async move {
-                channel.basic_publish("xivo-cti".into(), key, options, &body, properties).await?.await
+                channel.basic_publish(target.into(), key, options, &body, properties).await?.await
             }));
             let _ = Pin::new(&mut confirm).poll(&mut Context::from_waker(Waker::noop()));
             confirm
@@ -72,7 +96,8 @@ async fn publish(channel: &Channel, way: Way, delivery: &Delivery) -> Confirm<'s
 }
 
 /// Forwards until it is ended.
-pub async fn forward(intake: &str, prefetch: u16, way: Way) {
+pub async fn forward(forward: &Forward) {
+    let Forward { direction, ref intake, prefetch, way } = *forward;
     let connection = connect().await;
     let consuming = connection.create_channel().await.unwrap();
     let publishing = connection.create_channel().await.unwrap();
@@ -80,7 +105,7 @@ pub async fn forward(intake: &str, prefetch: u16, way: Way) {
     consuming.basic_qos(prefetch, BasicQosOptions::default()).await.unwrap();
     let options = BasicConsumeOptions::default();
     let consumer =
-        consuming.basic_consume(intake.into(), "bench".into(), options, FieldTable::default()).await;
+        consuming.basic_consume(intake.as_str().into(), "bench".into(), options, FieldTable::default()).await;
     let mut consumer = consumer.unwrap();
     eprintln!("ready");
 
@@ -101,7 +126,7 @@ pub async fn forward(intake: &str, prefetch: u16, way: Way) {
         };
         match delivery {
             Some(delivery) => {
-                let confirm = publish(&publishing, way, &delivery).await;
+                let confirm = publish(&publishing, direction, way, &delivery).await;
                 window.push_back((delivery.acker, confirm));
             }
             None => {

@@ -1,10 +1,11 @@
 //! Puts events on the source exchange.
 
 use std::collections::VecDeque;
+use std::io::{BufWriter, Write, stdout};
 use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::task::{Context, Waker};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures_util::future::{MaybeDone, maybe_done};
@@ -12,7 +13,7 @@ use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeBindOptions, ExchangeDeclareOptions,
     ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
-use lapin::types::{FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, ExchangeKind};
 
 use super::event::{event, names, now};
@@ -47,7 +48,10 @@ pub async fn prepare(prepare: &Prepare) {
     bind(&channel, SINK, target, keys).await;
     if let Some(intake) = &prepare.intake {
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        channel.queue_declare(intake.as_str().into(), durable, FieldTable::default()).await.unwrap();
+        let mut arguments = FieldTable::default();
+        let kind = LongString::from(prepare.queue_type.as_str());
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString(kind));
+        channel.queue_declare(intake.as_str().into(), durable, arguments).await.unwrap();
         bind(&channel, intake, source, keys_on(source)).await;
     }
     if prepare.bind {
@@ -103,14 +107,16 @@ fn must_be_taken(confirmation: &lapin::Result<Confirmation>) {
     assert!(matches!(confirmation, Ok(Confirmation::Ack(None))), "not taken: {confirmation:?}");
 }
 
-/// Publishes all events at a rate, or as fast as they are confirmed.
-pub async fn publish(load: Load, rate: Option<NonZeroU64>) {
+/// Publishes all events at a rate, or as fast as they are confirmed. How many nanoseconds late each was sent, which is
+/// part of its delay: the rate is kept whatever becomes of the events.
+pub async fn publish(load: Load, rate: Option<NonZeroU64>) -> Vec<u64> {
     let connection = connect().await;
     let channel = connection.create_channel().await.unwrap();
     channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
     let [source, _] = load.direction.exchanges();
     let mut window: VecDeque<MaybeDone<Sending<'_>>> = VecDeque::new();
     let mut context = Context::from_waker(Waker::noop());
+    let mut late = Vec::new();
     let begin = now();
     for number in 0..load.count {
         let mut intended = now();
@@ -118,6 +124,7 @@ pub async fn publish(load: Load, rate: Option<NonZeroU64>) {
             intended = begin + number * 1_000_000_000 / rate;
             // The timers of tokio are too coarse, and this thread has nothing else to do.
             thread::sleep(Duration::from_nanos(intended.saturating_sub(now())));
+            late.push(now().saturating_sub(intended));
         }
         let (key, body) = event(load.direction, number, intended);
         let mut sending = maybe_done(send(&channel, source, key, body));
@@ -141,12 +148,24 @@ pub async fn publish(load: Load, rate: Option<NonZeroU64>) {
         must_be_taken(&Pin::new(&mut sending).take_output().unwrap());
     }
     connection.close(200, "done".into()).await.unwrap();
+    late
 }
 
 /// The same on a thread of its own.
-pub fn publish_beside(load: Load, rate: Option<NonZeroU64>) {
+pub fn publish_beside(load: Load, rate: Option<NonZeroU64>) -> JoinHandle<Vec<u64>> {
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(publish(load, rate));
-    });
+        runtime.block_on(publish(load, rate))
+    })
+}
+
+/// Writes the bodies of all events, one a line.
+pub fn write(load: Load) {
+    let mut out = BufWriter::new(stdout().lock());
+    for number in 0..load.count {
+        let (_, mut body) = event(load.direction, number, 0);
+        body.push(b'\n');
+        out.write_all(&body).unwrap();
+    }
+    out.flush().unwrap();
 }

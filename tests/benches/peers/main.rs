@@ -32,6 +32,8 @@ enum Command {
     Live(Live),
     /// A bare forwarder
     Forward(Forward),
+    /// Writes the bodies of numbered events to standard output, one a line
+    Lines(Load),
 }
 
 #[derive(Args)]
@@ -41,6 +43,9 @@ struct Prepare {
     /// Declare an intake queue of this name too
     #[arg(long)]
     intake: Option<String>,
+    /// Of the intake queue
+    #[arg(long, default_value = "classic")]
+    queue_type: String,
     /// Bind the receiver's queue by the keys that the events are sent with
     #[arg(long)]
     as_sent: bool,
@@ -71,6 +76,8 @@ struct Live {
 
 #[derive(Args)]
 struct Forward {
+    #[arg(long)]
+    direction: Direction,
     #[arg(long)]
     intake: String,
     #[arg(long)]
@@ -106,19 +113,20 @@ fn main() {
         return;
     }
     let cli = Cli::parse();
+    // Without this the kernel wakes a sleeper up to 50 µs late, to save wake-ups. Threads inherit it.
+    let _ = std::fs::write("/proc/self/timerslack_ns", "1");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         match cli.command {
             Command::Prepare(prepare) => load::prepare(&prepare).await,
-            Command::Fill(load) => load::publish(load, None).await,
-            Command::Sink(load) => sink::receive(load, || ()).await,
+            Command::Fill(load) => drop(load::publish(load, None).await),
+            Command::Sink(load) => sink::receive(load, || None).await,
             Command::Live(live) => {
                 let Live { load, rate } = live;
-                sink::receive(load, move || load::publish_beside(load, rate)).await;
+                sink::receive(load, move || Some(load::publish_beside(load, rate))).await;
             }
-            Command::Forward(forward) => {
-                forwarder::forward(&forward.intake, forward.prefetch, forward.way).await;
-            }
+            Command::Forward(forward) => forwarder::forward(&forward).await,
+            Command::Lines(load) => load::write(load),
         }
     });
 }

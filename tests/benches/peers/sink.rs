@@ -1,5 +1,6 @@
 //! Receives the events, and holds each to what it must be.
 
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -34,15 +35,16 @@ struct Data {
     sent: u64,
 }
 
-/// Receives until all have come. Says `listening`, `tenth` after a tenth of them, and the result as JSON.
-pub async fn receive(load: Load, ready: impl FnOnce()) {
+/// Receives until all have come. Says `listening`, `tenth` after a tenth of them, and the result as JSON. `ready` may
+/// start the load.
+pub async fn receive(load: Load, ready: impl FnOnce() -> Option<JoinHandle<Vec<u64>>>) {
     let connection = connect().await;
     let channel = connection.create_channel().await.unwrap();
     let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
     let consumer = channel.basic_consume(SINK.into(), "sink".into(), options, FieldTable::default()).await;
     let mut consumer = consumer.unwrap();
     println!("listening");
-    ready();
+    let publishing = ready();
 
     let modern = (load.direction == Direction::ToModern) != load.untranslated;
     let all = usize::try_from(load.count).unwrap();
@@ -51,6 +53,8 @@ pub async fn receive(load: Load, ready: impl FnOnce()) {
     let (mut arrived, mut doubled, mut reordered, mut wrong) = (0, 0, 0_u64, 0_u64);
     let mut highest = 0;
     let (mut first, mut last) = (0, 0);
+    // When each tenth was complete, after the first event of all.
+    let mut tenths = Vec::new();
     let mut delays = Vec::with_capacity(all);
     loop {
         let patience = if arrived == all { LINGER } else { PATIENCE };
@@ -73,6 +77,9 @@ pub async fn receive(load: Load, ready: impl FnOnce()) {
         highest = highest.max(number);
         arrived += 1;
         last = at;
+        if arrived == 1 || arrived == all * tenths.len() / 10 {
+            tenths.push(at);
+        }
         if arrived == warm {
             first = at;
             println!("tenth");
@@ -83,18 +90,27 @@ pub async fn receive(load: Load, ready: impl FnOnce()) {
             println!("all");
         }
     }
-    delays.sort_unstable();
-    let quantile = |of_1000: usize| {
-        let at = (delays.len() * of_1000).div_ceil(1000).saturating_sub(1);
-        delays.get(at).map(|nanoseconds| *nanoseconds as f64 / 1000.0)
-    };
+    let late = publishing.map_or_else(Vec::new, |publishing| publishing.join().unwrap());
+    let [p50, p99, p99_9] = quantiles(delays);
+    let [late_p50, late_p99, _] = quantiles(late);
     let seconds = last.saturating_sub(first) as f64 / 1e9;
+    let rates: Vec<_> =
+        tenths.windows(2).map(|ends| warm as f64 * 1e9 / (ends[1] - ends[0]) as f64).collect();
     let result = serde_json::json!({
         "counted": arrived.saturating_sub(warm), "seconds": seconds,
-        "rate": arrived.saturating_sub(warm) as f64 / seconds,
+        "rate": arrived.saturating_sub(warm) as f64 / seconds, "rate_by_tenths": rates,
         "lost": all - arrived, "doubled": doubled, "reordered": reordered, "wrong": wrong,
-        "p50_us": quantile(500), "p99_us": quantile(990), "p99_9_us": quantile(999),
+        "p50_us": p50, "p99_us": p99, "p99_9_us": p99_9, "late_p50_us": late_p50, "late_p99_us": late_p99,
     });
     println!("{result}");
     connection.close(200, "done".into()).await.unwrap();
+}
+
+/// Of nanoseconds, as microseconds: the median, and what 99 and 99.9 of 100 are not above.
+fn quantiles(mut nanoseconds: Vec<u64>) -> [Option<f64>; 3] {
+    nanoseconds.sort_unstable();
+    [500, 990, 999].map(|of_1000| {
+        let at = (nanoseconds.len() * of_1000).div_ceil(1000).saturating_sub(1);
+        nanoseconds.get(at).map(|nanoseconds| *nanoseconds as f64 / 1000.0)
+    })
 }

@@ -1,6 +1,6 @@
 """A bridge as one would write it with pika for speed: callbacks, publishes pipelined, acks in batches.
 
-usage: pika_bridge.py URL INTAKE PREFETCH
+usage: pika_bridge.py URL INTAKE PREFETCH to-legacy|to-modern
 """
 import json
 import sys
@@ -8,11 +8,27 @@ import sys
 import pika
 
 BATCH = 64
+ORIGIN_UUID = 'ca7f87e9-c2c8-5fad-ba1b-c3140ebb9be3'
+
+
+def to_legacy(event):
+    return 'xivo-cti', event['name'], {'name': event['name'], 'data': event['data']}
+
+
+def to_modern(event):
+    name, user = event['name'], event['data']['user_uuid']
+    if name == 'users_services_dnd_updated':
+        key = f'config.users.{user}.services.dnd.updated'
+        acl = f'events.{key}'
+    else:
+        key = name.replace('call_', 'calls.call.')
+        acl = f'events.calls.{user}'
+    return 'xivo', key, {'name': name, 'origin_uuid': ORIGIN_UUID, 'required_acl': acl, 'data': event['data']}
 
 
 class Forwarder:
-    def __init__(self, url, intake, prefetch):
-        self.intake, self.prefetch = intake, prefetch
+    def __init__(self, url, intake, prefetch, translated):
+        self.intake, self.prefetch, self.translated = intake, prefetch, translated
         self.published = self.confirmed = self.acked = 0
         self.out_of_turn = set()
         self.connection = pika.SelectConnection(pika.URLParameters(url), on_open_callback=self.opened)
@@ -31,7 +47,8 @@ class Forwarder:
         # One publish per delivery: the publish's number is the delivery's tag.
         self.published += 1
         assert method.delivery_tag == self.published
-        channel.basic_publish('xivo-cti', event['name'], json.dumps({'name': event['name'], 'data': event['data']}).encode())
+        exchange, key, event = self.translated(event)
+        channel.basic_publish(exchange, key, json.dumps(event).encode())
 
     def on_confirm(self, frame):
         method = frame.method
@@ -49,5 +66,5 @@ class Forwarder:
             self.acked = self.confirmed
 
 
-url, intake, prefetch = sys.argv[1:]
-Forwarder(url, intake, int(prefetch)).connection.ioloop.start()
+url, intake, prefetch, direction = sys.argv[1:]
+Forwarder(url, intake, int(prefetch), {'to-legacy': to_legacy, 'to-modern': to_modern}[direction]).connection.ioloop.start()
