@@ -116,7 +116,7 @@ def arguments_of(command_line):
     parser.add_argument('--count', type=int, default=80_000, help='events per candidate and round; 0 for none (default: %(default)s)')
     parser.add_argument('--rates', metavar='N,…', default='1000,5000', help='events per second besides saturation; empty for none (default: %(default)s)')
     parser.add_argument('--seconds', type=float, default=6, help='for each rate (default: %(default)s)')
-    parser.add_argument('--lines', type=int, default=100_000, help='events for `translate` and jq; 0 for none (default: %(default)s)')
+    parser.add_argument('--lines', type=int, default=200_000, help='events for `translate` and jq; 0 for none (default: %(default)s)')
     parser.add_argument('--backlog', type=int, default=0, metavar='N', help='after the rounds, so many events at once, e.g. 1000000')
     parser.add_argument('--only', metavar='NAME,…', help='only candidates whose names contain one of these, and nothing else')
     parser.add_argument('--quick', action='store_true', help='one round of 20,000 events: whether all works, not how fast')
@@ -139,6 +139,12 @@ def write(path, text):
         file.write(text)
 
 
+def dumped(document):
+    """JSON with a line for each round."""
+    rounds = ',\n'.join(json.dumps(one) for one in document['rounds'])
+    return json.dumps(document | {'rounds': []}, indent=1).replace('"rounds": []', f'"rounds": [\n{rounds}\n ]') + '\n'
+
+
 def main():
     arguments = arguments_of(sys.argv[1:])
     if arguments.earlier:
@@ -150,7 +156,7 @@ def main():
 
     def save():
         if arguments.json:
-            write(arguments.json, json.dumps(document, indent=1) + '\n')
+            write(arguments.json, dumped(document))
 
     problem = None
     with tempfile.TemporaryDirectory() as directory:

@@ -1,7 +1,7 @@
 """Draws the medians of scripts/bench as bars, each with a line from the least to the most, in SVG; Python 3 alone."""
 from xml.sax.saxutils import escape
 
-WIDTH, LEFT, BAR, GAP = 720, 150, 14, 4
+WIDTH, LEFT, BAR, GAP = 720, 156, 14, 4
 SATURATED = [('rate', 'events/s, saturated', ',.0f'), ('cpu_candidate', 'CPU seconds of it alone per 100,000 events', '.2f'),
              ('cpu_both', 'CPU seconds with the broker per 100,000 events', '.2f')]
 DELAYS = [('p50_us', 'median delay in µs at', ',.0f'), ('p99_us', 'delay in µs that 99 of 100 keep at', ',.0f')]

@@ -1,5 +1,6 @@
 """What scripts/bench tells: the spreads over all rounds, as tables, as goals, and as a part of the README."""
 import statistics
+import textwrap
 
 FAULTS = ('lost', 'doubled', 'reordered', 'wrong')
 RATIOS = ('rate', 'cpu_candidate', 'cpu_both', 'p50_us', 'p99_us')
@@ -56,7 +57,7 @@ DELAYS = [('p50 µs', 'p50_us', '.0f'), ('p99 µs', 'p99_us', '.0f'), ('p99.9 µ
 COLUMNS = {
     'saturated': [RATE, *COST],
     'start': [('ms until ready', 'ready_ms', '.0f')],
-    'translate': [RATE, COST[0], COST[3], ('ms to the first line', 'first_line_ms', '.1f')],
+    'translate': [RATE, COST[0], ('ms to the first line', 'first_line_ms', '.1f')],
 }
 
 
@@ -141,14 +142,18 @@ def show_all(document, made):
 
 def about(document):
     machine = document['machine']
+    busy = 'otherwise idle' if machine['load'] < 0.5 else f"**busy with other work** (load {machine['load']:.1f} before)"
     return (f"{machine['cores']} cores ({machine['cpu']}), {machine['ram_gib']:.0f} GiB, Linux {machine['kernel']}, RabbitMQ {machine['rabbitmq']} on "
-            f"Erlang {machine['erlang']}; load {machine['load']:.1f} before. The binary has {machine['binary_mib']:.1f} MiB, stripped.")
+            f"Erlang {machine['erlang']}, {busy}. The binary has {machine['binary_mib']:.1f} MiB, stripped.")
 
 
 WHAT = {'bridge': '**cti-bridge**', 'bridge to-modern': '**cti-bridge**, to modern', 'bridge quorum': '**cti-bridge**, quorum queue',
         'lapin tuned': 'bare lapin forwarder, tuned', 'lapin idiom': 'bare lapin forwarder, as documented',
         'binding': 'exchange-to-exchange binding ¹', 'shovel': 'shovel, on-confirm ¹', 'node': 'amqplib (Node), pipelined',
         'pika': 'pika, pipelined', 'kombu': 'kombu, a confirm per publish'}
+
+
+WAYS = {'bridge to-modern': 'to modern', 'bridge quorum': 'with quorum queues'}
 
 
 def called(name):
@@ -170,10 +175,10 @@ def readme(document, made, drawing):
     saturated = made['saturated']
     rated = [mode for mode in made if mode not in COLUMNS]
     lines = [
-        f"{about(document)} All programs and the broker share the machine. {len(document['rounds'])} interleaved rounds of "
-        f"{document['count']:,} events of some 830 bytes, prefetch {document['prefetch']}, classic intake queue where nothing else is said; "
-        'medians, in brackets the least and the most:', '',
-        '| | events/s | the bridge has, of that | CPU s per 100,000 | with the broker\'s | MiB | '
+        f"{about(document)} Programs and broker share the machine. Interleaved rounds: {len(document['rounds'])}; {document['count']:,} events of "
+        f"some 830 bytes, prefetch {document['prefetch']}, classic intake queues where nothing else is said. Medians, in brackets the least and the most:",
+        '',
+        '| | events/s | the bridge ÷ this | CPU s per 100,000 | with the broker\'s | MiB | '
         + ' | '.join(f'p50 / p99 µs at {mode.removesuffix(" events/s")}/s' for mode in rated) + ' |',
         '| --- ' * (6 + len(rated)) + '|']
     for name, figures in saturated['figures'].items():
@@ -184,8 +189,12 @@ def readme(document, made, drawing):
             called(name), cell(figures['rate'], ',.0f'), cell(saturated['ratios'].get(ours, {}).get(name, {}).get('rate'), '.2f'),
             cell(figures['cpu_candidate'], '.2f') if figures['cpu_candidate']['max'] else '', cell(figures['cpu_both'], '.2f', False),
             cell(figures.get('peak_mib'), '.0f', False), *(one or '' for one in delays)]) + ' |')
+    ways = [f"{words} {cell(ratio['rate'], '.2f')}" for words, ratio in (
+        (words, saturated['ratios'].get(name, {}).get('bridge')) for name, words in WAYS.items()) if ratio and 'rate' in ratio]
     lines += ['', '¹ does not translate. Delays count from when an event was meant to be sent, at a rate that is kept.', '',
               f'![events per second, CPU and delays of all of them]({drawing})', '']
+    if ways:
+        lines.append(f"- Of its events/s to legacy with classic queues the bridge does {' and '.join(ways)}.")
     if 'translate' in made:
         ours, other = (made['translate']['figures'][name] for name in ('bridge translate', 'jq'))
         times = made['translate']['ratios']['bridge translate']['jq']['rate']['median']
@@ -200,7 +209,9 @@ def readme(document, made, drawing):
                      f"{one['rate_by_tenths'][-1]:,.0f} in the last; {one['peak_mib']:.0f} MiB at the most.")
     runs, faults = faults_of(document)
     lines.append(f"- In all {runs} runs {'nothing was' if not faults else 'events were'} lost, doubled or out of order.")
-    return '\n'.join([*lines, '', f"Measured with `{document['command']}`."])
+    lines += ['', f"Measured with `{document['command']}`."]
+    return '\n'.join(line if line.startswith(('|', '!')) else textwrap.fill(line, 120, break_long_words=False, break_on_hyphens=False,
+                     subsequent_indent='  ' * line.startswith('- ')) for line in lines)
 
 
 def put_into(text, part):

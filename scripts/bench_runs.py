@@ -128,7 +128,7 @@ def offline(path, count):
         if process.returncode:
             raise Failed(f'{name} ended with exit code {process.returncode}')
         result[name] = {'rate': count / seconds, 'cpu_candidate': (used.ru_utime + used.ru_stime) * 100_000 / count,
-                        'peak_mib': used.ru_maxrss / 1024, 'first_line_ms': first_line(command, path)}
+                        'first_line_ms': first_line(command, path)}
     return result
 
 
