@@ -23,8 +23,17 @@ use super::{Direction, Load, Prepare, connect};
 pub const SINK: &str = "bench.sink";
 
 /// Queues of earlier candidates.
-const LEFT: [&str; 5] =
+const QUEUES: [&str; 5] =
     [SINK, "bench.intake", "cti-bridge.modern", "cti-bridge.legacy", "cti-bridge.quarantine"];
+
+/// Exchanges that the bridge makes for itself and for old clients.
+const EXCHANGES: [&str; 5] = [
+    "cti-bridge.modern.filter",
+    "cti-bridge.modern.others",
+    "cti-bridge.modern.own",
+    "xivo-ami",
+    "xivo-status-updates",
+];
 
 /// Events that are published and not confirmed yet.
 const WINDOW: usize = 1000;
@@ -32,8 +41,11 @@ const WINDOW: usize = 1000;
 pub async fn prepare(prepare: &Prepare) {
     let connection = connect().await;
     let channel = connection.create_channel().await.unwrap();
-    for queue in LEFT {
+    for queue in QUEUES {
         channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+    }
+    for exchange in EXCHANGES {
+        channel.exchange_delete(exchange.into(), ExchangeDeleteOptions::default()).await.unwrap();
     }
     for (exchange, kind) in [("xivo", ExchangeKind::Topic), ("xivo-cti", ExchangeKind::Direct)] {
         // With it go its bindings to other exchanges.
