@@ -10,8 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{iter, option, vec};
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use lapin::message::Delivery;
 use lapin::types::ShortString;
@@ -34,7 +35,10 @@ use super::window::{Purpose, Settled, Window};
 use crate::core::message::{Outcome, Publication, Reason, Received, Refusal};
 
 /// As many deliveries are acked at once; beyond this nothing is gained (measured).
-const BATCH: u64 = 64;
+const BATCH: usize = 64;
+
+/// As many deliveries are taken at once where they wait already: then signals, timers and sockets have their turn.
+const HANDFUL: usize = 32;
 
 /// The confirm timeout is watched in as many steps.
 const PULSES: u32 = 30;
@@ -48,6 +52,11 @@ pub(super) struct Settings<'b> {
     pub(super) careful: bool,
     pub(super) counters: &'b DirectionCounters,
 }
+
+/// What is sent for one delivery: nearly always one message, for which no list is made.
+type Sendings<'l> = iter::Chain<option::IntoIter<Sent<'l>>, vec::IntoIter<Sent<'l>>>;
+
+type Sent<'l> = (Purpose, Sending<'l>);
 
 /// What becomes of a message; `'t` is what the outcome may borrow from.
 pub(super) trait Translate<'t>: Fn(&Received<'_>) -> Outcome<'t> {}
@@ -136,14 +145,23 @@ pub(super) async fn run<'t>(
                     return Err(Fault::Closed);
                 }
             }
-            delivery = deliveries.next(), if consuming && room => match delivery {
-                Some(Ok(delivery)) => this.take(delivery, care),
-                Some(Err(error)) => return Err(Fault::Consume(error)),
-                None => return Err(Fault::ConsumerEnded { queue: intake.consumer.queue().to_string() }),
-            },
+            mut delivery = deliveries.next(), if consuming && room => {
+                let mut more = if careful { 1 } else { HANDFUL };
+                loop {
+                    match delivery {
+                        Some(Ok(delivery)) => this.take(delivery, care),
+                        Some(Err(error)) => return Err(Fault::Consume(error)),
+                        None => return Err(Fault::ConsumerEnded { queue: intake.consumer.queue().to_string() }),
+                    }
+                    more -= 1;
+                    // What has come meanwhile, without asking for everything else each time.
+                    let Some(next) = (more > 0).then(|| deliveries.next().now_or_never()).flatten() else { break };
+                    delivery = next;
+                }
+            }
         }
         // With nothing under way, there is nothing to gain by waiting for a fuller batch.
-        if this.acks.due() >= BATCH || this.window.is_empty() {
+        if this.acks.due() >= BATCH as u64 || this.window.is_empty() {
             this.acks.write();
         }
         consuming &= !careful || care.borrow().is_on();
@@ -161,7 +179,7 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
         let convicted = self.head.and_then(|head| care.verdict(head)).map(Cause::Refused);
         let sendings = match convicted.map_or_else(|| self.publisher.translated(&delivery), Err) {
             Ok(sendings) => sendings,
-            Err(cause) => vec![self.publisher.to_quarantine(&delivery, &cause)],
+            Err(cause) => sendings(Some(self.publisher.to_quarantine(&delivery, &cause)), Vec::new()),
         };
         care.arrived(delivery.redelivered);
         self.window.push(delivery, sendings);
@@ -177,7 +195,7 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
 
 impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
     /// What is to be sent, or why the message goes to quarantine.
-    fn translated(&self, delivery: &Delivery) -> Result<Vec<(Purpose, Sending<'l>)>, Cause<'t>> {
+    fn translated(&self, delivery: &Delivery) -> Result<Sendings<'l>, Cause<'t>> {
         let message = received(delivery);
         // The translator holds no state between messages, so a panic leaves nothing half done.
         let outcome = catch_unwind(AssertUnwindSafe(|| (self.translate)(&message)));
@@ -187,10 +205,9 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
         match outcome {
             Outcome::Publish(publications) => self.published(publications, Purpose::Publication),
             Outcome::Partly(publications, refusal) => {
-                let mut sendings = self.published(publications, Purpose::Publication)?;
-                let cause = Cause::Refused(refusal);
-                sendings.push(self.to_quarantine(delivery, &cause));
-                Ok(sendings)
+                let published = self.published(publications, Purpose::Publication)?;
+                let refused = self.to_quarantine(delivery, &Cause::Refused(refusal));
+                Ok(sendings(None, published.chain(iter::once(refused)).collect()))
             }
             Outcome::Answer(answers) => {
                 self.settings.counters.probes.add(1);
@@ -198,11 +215,11 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
             }
             Outcome::Echo => {
                 self.settings.counters.echoes.add(1);
-                Ok(Vec::new())
+                Ok(sendings(None, Vec::new()))
             }
             Outcome::Dropped => {
                 self.settings.counters.dropped.add(1);
-                Ok(Vec::new())
+                Ok(sendings(None, Vec::new()))
             }
             Outcome::Refused(refusal) => Err(Cause::Refused(refusal)),
         }
@@ -213,15 +230,19 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
         &self,
         publications: Vec<Publication<'_>>,
         purpose: Purpose,
-    ) -> Result<Vec<(Purpose, Sending<'l>)>, Cause<'t>> {
-        let prepared: Result<Vec<_>, _> = publications.into_iter().map(Prepared::new).collect();
-        let prepared = prepared.map_err(|unpublishable| {
-            let detail = unpublishable.to_string();
-            Cause::Refused(Refusal { reason: Reason::RefusedByBroker, detail, rule: None })
-        })?;
+    ) -> Result<Sendings<'l>, Cause<'t>> {
+        let prepare = |publication| {
+            Prepared::new(publication).map_err(|unpublishable| {
+                let detail = unpublishable.to_string();
+                Cause::Refused(Refusal { reason: Reason::RefusedByBroker, detail, rule: None })
+            })
+        };
         let mandatory = self.settings.unroutable == Unroutable::Count;
         let send = |prepared: Prepared| (purpose, prepared.send(&self.link.publishing, mandatory));
-        Ok(prepared.into_iter().map(send).collect())
+        let mut publications = publications.into_iter();
+        let first = publications.next().map(prepare).transpose()?;
+        let more: Vec<_> = publications.map(prepare).collect::<Result<_, _>>()?;
+        Ok(sendings(first.map(send), more.into_iter().map(send).collect()))
     }
 
     /// Settles what is confirmed, and sends again or to quarantine what is nacked.
@@ -261,7 +282,7 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
             (purpose, Box::pin(sending))
         };
         match self.published(publications, Purpose::Publication) {
-            Ok(sendings) => sendings.into_iter().map(later).collect(),
+            Ok(sendings) => sendings.map(later).collect(),
             Err(cause) => vec![self.to_quarantine(delivery, &cause)],
         }
     }
@@ -284,4 +305,8 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
         };
         (Purpose::Quarantine, prepared.send(&self.link.quarantine, true))
     }
+}
+
+fn sendings<'l>(first: Option<Sent<'l>>, more: Vec<Sent<'l>>) -> Sendings<'l> {
+    first.into_iter().chain(more)
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
-use futures_util::future::{MaybeDone, maybe_done};
+use futures_util::future::{Either, Ready, ready as at_once};
 use lapin::Confirmation;
 
 use super::fault::Fault;
@@ -25,8 +25,10 @@ pub(super) enum Purpose {
 }
 
 /// The deliveries under way. `F` resolves to a publisher confirm, `T` is the delivery itself.
-pub(super) struct Window<F: Future, T> {
-    entries: VecDeque<Entry<F, T>>,
+pub(super) struct Window<F, T> {
+    deliveries: VecDeque<Entry<T>>,
+    /// What they wait for, in the same order: nearly always one for each, so that none has a list of its own.
+    confirms: VecDeque<(Purpose, Confirm<F>)>,
 }
 
 /// Deliveries that are done, all that came before them included.
@@ -44,47 +46,54 @@ pub(super) struct Settled<T> {
     pub(super) nacked: u64,
 }
 
-struct Entry<F: Future, T> {
+struct Entry<T> {
     delivery: T,
-    confirms: Vec<(Purpose, MaybeDone<F>)>,
-    confirmed: usize,
+    /// How many of the confirms are still its own.
+    waits_for: usize,
+    published: u64,
     unroutable: u64,
     nacked: bool,
     /// How often it was sent again.
     again: u32,
 }
 
+/// One that is waited for, or one that came when the message was sent: that is rare, and large, hence the box.
+type Confirm<F> = Either<F, Box<Ready<lapin::Result<Confirmation>>>>;
+
 impl<F, T> Window<F, T>
 where
     F: Future<Output = lapin::Result<Confirmation>> + Unpin,
 {
-    pub(super) fn new() -> Self {
-        Self { entries: VecDeque::new() }
+    pub(super) const fn new() -> Self {
+        Self { deliveries: VecDeque::new(), confirms: VecDeque::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.deliveries.is_empty()
     }
 
     /// Whether something was nacked and is sent again: what is behind it had better wait.
     pub(super) fn is_sending_again(&self) -> bool {
-        self.entries.front().is_some_and(|oldest| oldest.again > 0)
+        self.deliveries.front().is_some_and(|oldest| oldest.again > 0)
     }
 
     /// Adds a delivery and sends what came of it, which may be nothing.
-    pub(super) fn push(&mut self, delivery: T, sendings: Vec<(Purpose, F)>) {
-        let mut confirms: Vec<_> =
-            sendings.into_iter().map(|(purpose, sending)| (purpose, maybe_done(sending))).collect();
+    pub(super) fn push(&mut self, delivery: T, sendings: impl IntoIterator<Item = (Purpose, F)>) {
         // The first poll of a publish queues its frames. What wakes it later is of no interest until it is
         // the oldest, hence a waker that does nothing.
         let mut context = Context::from_waker(Waker::noop());
-        for (_, confirm) in &mut confirms {
-            let _ = Pin::new(confirm).poll(&mut context);
+        let before = self.confirms.len();
+        for (purpose, mut sending) in sendings {
+            let confirm = match Pin::new(&mut sending).poll(&mut context) {
+                Poll::Pending => Either::Left(sending),
+                Poll::Ready(confirm) => Either::Right(Box::new(at_once(confirm))),
+            };
+            self.confirms.push_back((purpose, confirm));
         }
-        self.entries.push_back(Entry {
+        self.deliveries.push_back(Entry {
             delivery,
-            confirms,
-            confirmed: 0,
+            waits_for: self.confirms.len() - before,
+            published: 0,
             unroutable: 0,
             nacked: false,
             again: 0,
@@ -100,76 +109,81 @@ where
     pub(super) fn poll_settled(
         &mut self,
         context: &mut Context<'_>,
-        most: u64,
+        most: usize,
         mut nacked: impl FnMut(&T, u32) -> Vec<(Purpose, F)>,
     ) -> Poll<Result<Settled<T>, Fault>> {
-        let mut settled: Option<Settled<T>> = None;
-        while let Some(oldest) = self.entries.front_mut() {
-            match oldest.poll(context) {
+        let Self { deliveries, confirms } = self;
+        let mut settled = 0;
+        while let Some(oldest) = deliveries.get_mut(settled).filter(|_| settled < most) {
+            match oldest.poll(confirms, context) {
                 Poll::Pending => break,
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
                 Poll::Ready(Ok(())) if oldest.nacked => {
                     let sendings = nacked(&oldest.delivery, oldest.again);
-                    oldest.confirms = sendings
-                        .into_iter()
-                        .map(|(purpose, sending)| (purpose, maybe_done(sending)))
-                        .collect();
-                    (oldest.confirmed, oldest.nacked) = (0, false);
+                    oldest.waits_for = sendings.len();
+                    // Its turn is before all that is behind it.
+                    for (purpose, sending) in sendings.into_iter().rev() {
+                        confirms.push_front((purpose, Either::Left(sending)));
+                    }
+                    (oldest.published, oldest.unroutable, oldest.nacked) = (0, 0, false);
                     oldest.again += 1;
-                    continue;
                 }
-                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Ok(())) => settled += 1,
             }
-            let Some(entry) = self.entries.pop_front() else {
-                break;
-            };
-            let so_far = settled.take().map_or((0, 0, 0, 0), |so_far| {
-                (so_far.deliveries, so_far.published, so_far.unroutable, so_far.nacked)
-            });
-            let publications = entry.confirms.iter().filter(|(purpose, _)| *purpose == Purpose::Publication);
-            let publications = publications.count() as u64;
-            let done = Settled {
-                last: entry.delivery,
-                deliveries: so_far.0 + 1,
-                published: so_far.1 + publications,
-                unroutable: so_far.2 + entry.unroutable,
-                nacked: so_far.3 + if entry.again > 0 { publications } else { 0 },
-            };
-            if done.deliveries >= most {
-                return Poll::Ready(Ok(done));
-            }
-            settled = Some(done);
         }
-        settled.map_or(Poll::Pending, |settled| Poll::Ready(Ok(settled)))
+        let mut done = deliveries.drain(..settled);
+        let Some(last) = done.next_back() else { return Poll::Pending };
+        let (mut published, mut unroutable, mut nacked) =
+            (last.published, last.unroutable, last.nacked_at_first());
+        for entry in done {
+            published += entry.published;
+            unroutable += entry.unroutable;
+            nacked += entry.nacked_at_first();
+        }
+        let deliveries = settled as u64;
+        Poll::Ready(Ok(Settled { last: last.delivery, deliveries, published, unroutable, nacked }))
     }
 }
 
-impl<F, T> Entry<F, T>
-where
-    F: Future<Output = lapin::Result<Confirmation>> + Unpin,
-{
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        while let Some((purpose, confirm)) = self.confirms.get_mut(self.confirmed) {
-            ready!(Pin::new(&mut *confirm).poll(context));
+impl<T> Entry<T> {
+    /// How many of its publications are confirmed only now that they were sent again.
+    const fn nacked_at_first(&self) -> u64 {
+        if self.again > 0 { self.published } else { 0 }
+    }
+
+    fn poll<F>(
+        &mut self,
+        confirms: &mut VecDeque<(Purpose, Confirm<F>)>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Fault>>
+    where
+        F: Future<Output = lapin::Result<Confirmation>> + Unpin,
+    {
+        while self.waits_for > 0 {
+            // Cannot be: what a delivery waits for is there.
+            let Some((purpose, oldest)) = confirms.front_mut() else {
+                return Poll::Ready(Err(Fault::Closed));
+            };
+            let (purpose, confirm) = (*purpose, ready!(Pin::new(oldest).poll(context)));
             // Whatever it says, it must not be polled again.
-            self.confirmed += 1;
-            match (Pin::new(confirm).take_output(), purpose) {
-                (Some(Ok(Confirmation::Ack(None))), _) => {}
-                (Some(Ok(Confirmation::Ack(Some(_)))), Purpose::Publication) => self.unroutable += 1,
-                (Some(Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(_))), Purpose::Answer) => {}
-                (Some(Ok(Confirmation::Ack(Some(_)))), Purpose::Quarantine) => {
+            confirms.pop_front();
+            self.waits_for -= 1;
+            self.published += u64::from(purpose == Purpose::Publication);
+            match (confirm, purpose) {
+                (Ok(Confirmation::Ack(None)), _) => {}
+                (Ok(Confirmation::Ack(Some(_))), Purpose::Publication) => self.unroutable += 1,
+                (Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(_)), Purpose::Answer) => {}
+                (Ok(Confirmation::Ack(Some(_))), Purpose::Quarantine) => {
                     return Poll::Ready(Err(Fault::QuarantineGone));
                 }
-                (Some(Ok(Confirmation::Nack(_))), Purpose::Publication) => self.nacked = true,
-                (Some(Ok(Confirmation::Nack(_))), Purpose::Quarantine) => {
-                    return Poll::Ready(Err(Fault::Nacked));
-                }
-                (Some(Err(error)), Purpose::Publication | Purpose::Answer) => {
+                (Ok(Confirmation::Nack(_)), Purpose::Publication) => self.nacked = true,
+                (Ok(Confirmation::Nack(_)), Purpose::Quarantine) => return Poll::Ready(Err(Fault::Nacked)),
+                (Err(error), Purpose::Publication | Purpose::Answer) => {
                     return Poll::Ready(Err(Fault::Publish(error)));
                 }
-                (Some(Err(error)), Purpose::Quarantine) => return Poll::Ready(Err(Fault::Quarantine(error))),
-                // Cannot be: the channel confirms, and this confirm was not asked before.
-                (Some(Ok(Confirmation::NotRequested)) | None, _) => return Poll::Ready(Err(Fault::Closed)),
+                (Err(error), Purpose::Quarantine) => return Poll::Ready(Err(Fault::Quarantine(error))),
+                // Cannot be: the channel confirms.
+                (Ok(Confirmation::NotRequested), _) => return Poll::Ready(Err(Fault::Closed)),
             }
         }
         Poll::Ready(Ok(()))
@@ -248,7 +262,7 @@ mod tests {
         let mut promises = Vec::new();
         for (tag, size) in sizes.iter().enumerate() {
             let sent: Vec<_> = (0..*size).map(|_| Promise::default()).collect();
-            window.push(tag, sent.iter().map(|promise| (Purpose::Publication, promise.clone())).collect());
+            window.push(tag, sent.iter().map(|promise| (Purpose::Publication, promise.clone())));
             promises.push(sent);
         }
         (window, promises)
@@ -283,7 +297,7 @@ mod tests {
         assert!(settled(&mut window).is_pending());
         promises[1][0].resolve(ack());
         assert_eq!(expect(&mut window, 2, 2).published, 3);
-        assert_eq!(window.entries.len(), 1);
+        assert_eq!(window.deliveries.len(), 1);
     }
 
     #[test]
