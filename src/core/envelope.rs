@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::message::Reason;
@@ -197,7 +197,13 @@ impl<'m> Fields<'m> {
     /// Reads the fields, or `None` for any other JSON and for keys with lone surrogates.
     #[must_use]
     pub fn of(raw: &'m RawValue) -> Option<Self> {
-        serde_json::from_str(raw.get()).ok()
+        Self::wanted(raw, |_| true)
+    }
+
+    /// The same with fields of these names alone.
+    #[must_use]
+    pub fn wanted(raw: &'m RawValue, is_wanted: impl Fn(&str) -> bool) -> Option<Self> {
+        Wanted(is_wanted).deserialize(&mut serde_json::Deserializer::from_str(raw.get())).ok()
     }
 
     /// The value of the field, if it is there once; how often it is there, if not.
@@ -214,25 +220,34 @@ impl<'m> Fields<'m> {
     }
 }
 
-impl<'de: 'm, 'm> Deserialize<'de> for Fields<'m> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields<'de>;
+/// Reads the fields of names that are wanted.
+struct Wanted<W>(W);
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
+impl<'de, W: Fn(&str) -> bool> DeserializeSeed<'de> for Wanted<W> {
+    type Value = Fields<'de>;
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(16));
-                while let Some((Text(key), value)) = map.next_entry()? {
-                    fields.push((key, value));
-                }
-                Ok(Fields(fields))
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Fields<'de>, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, W: Fn(&str) -> bool> Visitor<'de> for Wanted<W> {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(Text(key)) = map.next_key()? {
+            if (self.0)(&key) {
+                fields.push((key, map.next_value()?));
+            } else {
+                map.next_value::<de::IgnoredAny>()?;
             }
         }
-        deserializer.deserialize_map(FieldsVisitor)
+        Ok(Fields(fields))
     }
 }
 
@@ -394,5 +409,7 @@ mod tests {
         assert_eq!(fields.single("b").unwrap().get(), "2");
         assert_eq!(fields.single("a").unwrap_err(), 2);
         assert_eq!(fields.single("c").unwrap_err(), 0);
+        let wanted = Fields::wanted(raw, |name| name == "a").unwrap();
+        assert_eq!((wanted.single("a").unwrap_err(), wanted.single("b").unwrap_err()), (2, 0));
     }
 }

@@ -265,8 +265,7 @@ impl Translator {
         message: &Received<'_>,
     ) -> Result<Publication<'t>, Failure> {
         let name = render_name(&face.name, &found.parameters)?;
-        let values =
-            Values { parameters: &found.parameters, fields: Fields::of(event.data), mapping: &face.data };
+        let values = Values::of(face, &found.parameters, event.data);
         let routing_key = face.routing_key.render(|placeholder| values.word(placeholder))?;
         limit(&routing_key, MAX_KEY_BYTES, "the routing key")?;
         let required_acl = match &face.required_acl {
