@@ -121,20 +121,26 @@ class Publisher:
 
     def fill(self):
         while len(self.unconfirmed) < self.window and (self.todo or self.next < self.end):
-            early = self.rate and self.next / self.rate - (time.monotonic() - self.started)
-            if early and early > 0:
+            early = self.early()
+            if early > 0:
                 # One timer at a time; without one, the next confirm goes on.
                 self.timer = self.timer or self.channel.connection.ioloop.call_later(max(early, 0.01), self.fill_again)
                 break
-            if self.todo:
-                number = self.todo.popleft()
-            else:
-                number, self.next = self.next, self.next + 1
+            number = self.todo.popleft() if self.todo else self.new()
             self.tag += 1
             self.unconfirmed[self.tag] = number
             self.sent += 1
             self.channel.basic_publish(self.direction.exchange, self.direction.key, self.direction.body(number, self.connections),
                                        self.direction.properties, mandatory=True)
+
+    def new(self):
+        """The number of an event that was not sent before."""
+        self.next += 1
+        return self.next - 1
+
+    def early(self):
+        """Seconds until the next event is due."""
+        return self.next / self.rate - (time.monotonic() - self.started) if self.rate else 0
 
     def fill_again(self):
         self.timer = None
@@ -282,11 +288,11 @@ def resumption(arrivals, begun):
 
 
 def table(rows):
+    """Its lines."""
     heads = list(rows[0])
     widths = [max(len(head), *(len(str(row[head])) for row in rows)) for head in heads]
-    for cells in [heads, *([str(row[head]) for head in heads] for row in rows)]:
-        print('  '.join(cell.ljust(width) if number == 0 else cell.rjust(width)
-                        for number, (cell, width) in enumerate(zip(cells, widths))))
+    return ['  '.join(cell.ljust(width) if number == 0 else cell.rjust(width) for number, (cell, width) in enumerate(zip(cells, widths)))
+            for cells in [heads, *([str(row[head]) for head in heads] for row in rows)]]
 
 
 def usage_of(pid):
@@ -352,7 +358,7 @@ def measure(arguments, daemon):
         if sent['returned']:
             failures.append(f"{run.direction.name}: {sent['returned']} returned to the publisher")
     print()
-    table(rows)
+    print('\n'.join(table(rows)))
     if daemon:
         peak, cpu = usage_of(daemon.process.pid)
         print(f'\nbridge: {peak:.0f} MB at most, {cpu:.1f} s of processor time')

@@ -1,11 +1,25 @@
-"""A TCP proxy between the bridge and RabbitMQ whose connections can be reset, stalled or cut one way; Python 3 alone."""
-import os
+"""A TCP proxy between the bridge and RabbitMQ whose connections can be reset, stalled or cut one way; Python 3 alone.
+
+It also sees what a fault did: when a connection began and ended, what was swallowed, and some of the broker's words.
+"""
+import re
 import socket
 import struct
 import threading
 import time
 
 UP, DOWN = 'client to server', 'server to client'
+DIRECTIONS = ('to_legacy', 'to_modern')  # in the names of connections
+
+# Method frames of the broker: type 1, channel, size, class, method. The first two are of the connection, channel 0.
+WORDS = {
+    'blocked': re.compile(rb'\x01\0\0.{4}\0\x0a\0\x3c', re.DOTALL),
+    'unblocked': re.compile(rb'\x01\0\0\0\0\0\x04\0\x0a\0\x3d', re.DOTALL),
+    'nack': re.compile(rb'\x01..\0\0\0\x0d\0\x3c\0\x78', re.DOTALL),
+    'cancel': re.compile(rb'\x01.{6}\0\x3c\0\x1e', re.DOTALL),
+}
+LONGEST = 11  # bytes of a frame that are looked at
+NAME = re.compile(rb'connection_nameS(.{4})', re.DOTALL)
 
 
 class Pair:
@@ -13,26 +27,70 @@ class Pair:
 
     def __init__(self, client, server):
         self.client, self.server = client, server
+        self.name = ''  # as the client calls its connection
+        self.opened, self.ended = time.monotonic(), None
+        self.swallowed = 0  # bytes
+        self.said = {}  # what the broker said: how often, and when last
+        self.passing = {UP, DOWN}
         self.to_reset = False
         self.cut = set()  # the ways in which nothing passes any more
         for way, source, sink in ((UP, client, server), (DOWN, server, client)):
             threading.Thread(target=self._pass, args=(way, source, sink), daemon=True).start()
 
+    def is_of(self, direction):
+        """Whether this direction uses it: a connection that names no direction is shared."""
+        return direction.replace('-', '_') in self.name or not any(other in self.name for other in DIRECTIONS)
+
     def _pass(self, way, source, sink):
+        look = self._look_for_name if way == UP else self._look_for_words
+        before = b''
         try:
             while data := source.recv(65536):
-                if way not in self.cut:
-                    sink.sendall(data)
+                if way in self.cut:
+                    self.swallowed += len(data)
+                    continue
+                sink.sendall(data)
+                before = look(before, data)
         except OSError:
             pass
+        # A client that hears nothing does not hear that it is over either.
+        deaf = way == DOWN and way in self.cut and not self.to_reset
+        if not deaf:
+            self.ended = self.ended or time.monotonic()
         if self.to_reset:
             source.close()
-            return
-        for end in (sink, source):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        elif not deaf:
+            for end in (sink, source):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+        self.passing.discard(way)
+        if not self.passing:
+            self.client.close()
+            self.server.close()
+
+    def _look_for_name(self, before, data):
+        # The client gives its name in what it says second.
+        if self.name or len(before) > 8192:
+            return before
+        before += data
+        if found := NAME.search(before):
+            self.name = before[found.end():found.end() + struct.unpack('>I', found[1])[0]].decode(errors='replace')
+        return before
+
+    def _look_for_words(self, before, data):
+        # A frame may come in two pieces, and a whole one must not be found twice.
+        joined = before + data
+        for word, pattern in WORDS.items():
+            for found in pattern.finditer(joined):
+                if found.end() > len(before):
+                    self.said[word] = (self.said.get(word, (0,))[0] + 1, time.monotonic())
+        return joined[-(LONGEST - 1):]
+
+    def last(self, word):
+        """When the broker said this last, if it did."""
+        return self.said.get(word, (0, None))[1]
 
     def reset(self):
         # Closing with a linger time of zero sends RST. Each reader closes its own end, as a socket that is being read stays open.
@@ -50,17 +108,8 @@ class Proxy:
         self.target = port
         self.listener = socket.create_server(('127.0.0.1', 0))
         self.port = self.listener.getsockname()[1]
-        self.pairs = []
-        self.opened = 0  # how many connections there were
-        # A forked child would hold the sockets too, and closing them here would not reset anything.
-        os.register_at_fork(after_in_child=self._leave)
+        self.pairs = []  # all there were
         threading.Thread(target=self._accept, daemon=True).start()
-
-    def _leave(self):
-        self.listener.close()
-        for pair in self.pairs:
-            pair.client.close()
-            pair.server.close()
 
     def _accept(self):
         while True:
@@ -71,20 +120,11 @@ class Proxy:
                 client.close()
                 continue
             self.pairs.append(Pair(client, server))
-            self.opened += 1
 
-    def reset(self):
-        for pair in self.pairs:
-            pair.reset()
-        self.pairs.clear()
+    def open(self):
+        """The whole connections there are."""
+        return [pair for pair in self.pairs if pair.ended is None and not pair.cut]
 
-    def cut(self, *ways):
-        """Swallows, from now on, what goes these ways on the connections there are; later ones are whole."""
-        for pair in self.pairs:
-            pair.cut.update(ways)
-
-    def wait_for_another(self, opened, seconds):
-        end = time.monotonic() + seconds
-        while self.opened <= opened and time.monotonic() < end:
-            time.sleep(0.01)
-        return self.opened > opened
+    def since(self, when):
+        """The connections that were made since then and have logged in."""
+        return [pair for pair in self.pairs if pair.opened >= when and pair.name]
