@@ -68,7 +68,7 @@ def strike(site, kind, due):
         counts = collections.Counter(stream.counts())
         counts.subtract(start)
         row['directions'][stream.name] |= {'events': end - start['next'], 'lost': stream.lost(start['next'], end), **{
-            what: counts[what] for what in ('doubled', 'disordered', 'sent_twice', 'redelivered', 'returned')}}
+            what: counts[what] for what in ('doubled', 'disordered', 'sent_twice', 'redelivered', 'late', 'returned')}}
     return {**row, 'seconds': time.monotonic() - begun}
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pika
-from pika.exceptions import AMQPError, ChannelClosedByBroker
+from pika.exceptions import ChannelClosedByBroker
 
 from load import PREFETCH
 from processes import Failed, bridge

@@ -15,7 +15,6 @@ import time
 import traceback
 
 import pika
-from pika.exceptions import AMQPError
 
 from load import PATIENCE, Publisher, parameters
 from processes import Failed
@@ -34,7 +33,7 @@ def shared(kind, length):
 class Ledger:
     """What publisher and receiver tell, and what they are told."""
 
-    COUNTS = ('next', 'confirmed', 'returned', 'received', 'highest', 'doubled', 'sent_twice', 'redelivered', 'disordered',
+    COUNTS = ('next', 'confirmed', 'returned', 'received', 'highest', 'doubled', 'sent_twice', 'redelivered', 'late', 'disordered',
               'consuming', 'paused', 'resting', 'held', 'over')
 
     def __init__(self):
@@ -98,10 +97,8 @@ class Receiver:
         parent = os.getppid()
         while not self.ledger.over.value and os.getppid() == parent:
             if not self.ledger.held.value:
-                try:
-                    self.receive()
-                except AMQPError:
-                    pass
+                pika.SelectConnection(parameters(), self.opened, on_open_error_callback=lambda connection, _: connection.ioloop.stop(),
+                                      on_close_callback=lambda connection, _: connection.ioloop.stop()).ioloop.start()
                 self.ledger.consuming.value = 0
                 self.returning.update(self.unacked)
                 for _, events in self.acked:
@@ -109,29 +106,54 @@ class Receiver:
                 self.unacked, self.acked = [], collections.deque()
             time.sleep(0.05)
 
-    def receive(self):
-        connection = pika.BlockingConnection(parameters())
-        channel = connection.channel()
+    def opened(self, connection):
+        self.leaving = False
+        connection.channel(on_open_callback=self.channel_open)
+
+    def channel_open(self, channel):
+        queue, self.channel = self.direction.queue, channel
+
+        def consume(_):
+            self.consumer = channel.basic_consume(queue, self.on_message, callback=self.consuming)
+        channel.add_on_close_callback(lambda channel, _: channel.connection.is_open and channel.connection.close())
+        channel.add_on_cancel_callback(lambda _: channel.connection.close())
         channel.basic_qos(prefetch_count=1000)
-        channel.queue_declare(self.direction.queue, durable=True, arguments={'x-queue-type': 'quorum'})
-        channel.queue_bind(self.direction.queue, self.direction.target, self.direction.target_key)
-        tag = None
-        for method, _, body in channel.consume(self.direction.queue, inactivity_timeout=0.1):
-            self.ledger.consuming.value = 1
-            if method is not None:
-                self.take(*self.direction.number(body), method.redelivered)
-                tag = method.delivery_tag
-            leave = self.ledger.over.value or self.ledger.held.value
-            if self.unacked and (method is None or len(self.unacked) >= BATCH or leave):
-                channel.basic_ack(tag, multiple=True)
-                now = time.monotonic()
-                self.acked.append((now, self.unacked))
-                self.unacked = []
-                while self.acked[0][0] < now - RECENT:
-                    self.acked.popleft()
-            if leave:
-                break
-        connection.close()  # what was delivered and not acked goes back to its place
+        channel.queue_declare(queue, durable=True, arguments={'x-queue-type': 'quorum'}, callback=lambda _: channel.queue_bind(
+            queue, self.direction.target, self.direction.target_key, callback=consume))
+
+    def consuming(self, _):
+        self.ledger.consuming.value = 1
+        self.look()
+
+    def look(self):
+        """Again and again: acks what it has, and leaves when it is told to."""
+        if not self.channel.is_open:
+            return
+        self.ack()
+        if self.ledger.over.value or self.ledger.held.value:
+            # What comes until the cancel is answered is acked too: a queue may put back what is not, and out of order.
+            self.channel.basic_cancel(self.consumer, callback=self.cancelled)
+        else:
+            self.channel.connection.ioloop.call_later(0.1, self.look)
+
+    def cancelled(self, _):
+        self.ack()
+        self.channel.connection.close()
+
+    def ack(self):
+        if not self.unacked:
+            return
+        self.channel.basic_ack(0, multiple=True)
+        now = time.monotonic()
+        self.acked.append((now, self.unacked))
+        self.unacked = []
+        while self.acked[0][0] < now - RECENT:
+            self.acked.popleft()
+
+    def on_message(self, _channel, method, _properties, body):
+        self.take(*self.direction.number(body), method.redelivered)
+        if len(self.unacked) >= BATCH:
+            self.ack()
 
     def take(self, number, attempt, redelivered):
         ledger, event = self.ledger, (number, attempt)
@@ -140,10 +162,12 @@ class Receiver:
             ledger.arrived[number] = time.monotonic()
             self.attempts[number] = attempt
             ledger.received.value += 1
-            if number < ledger.highest.value:
-                ledger.disordered.value += 1
-            else:
+            if number > ledger.highest.value:
                 ledger.highest.value = number
+            elif redelivered:
+                ledger.late.value += 1  # put back by the queue when a connection of the receiver went, and not in its place
+            else:
+                ledger.disordered.value += 1
         elif redelivered and self.returning[event] > 0:
             self.returning[event] -= 1
             ledger.redelivered.value += 1  # the receiver's own doing: it had not acked it yet
@@ -232,7 +256,7 @@ class Stream:
         return self.ledger.arrived[start:end].tolist().count(0)
 
     def counts(self):
-        return {name: getattr(self.ledger, name).value for name in ('next', 'doubled', 'disordered', 'sent_twice', 'redelivered', 'returned')}
+        return {name: getattr(self.ledger, name).value for name in ('next', 'doubled', 'disordered', 'sent_twice', 'redelivered', 'late', 'returned')}
 
     def totals(self):
         return {**self.counts(), 'lost': self.lost(0, self.ledger.highest.value + 1)}
