@@ -106,13 +106,19 @@ class Report:
 
     def __init__(self, path, arguments, seed):
         self.path, self.began, self.events, self.left, self.ended = path, time.monotonic(), {}, None, False
-        self.doing = 'at the start'
+        self.doing, self.self_test = 'at the start', arguments.self_test
         self.rows, self.failures = [], []
-        self.run = {'seed': seed, 'arguments': arguments, 'prefetch': PREFETCH, 'began': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}
+        self.run = {'seed': seed, 'arguments': vars(arguments), 'prefetch': PREFETCH, 'began': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}
 
     def add(self, row):
+        """What is wrong with it; that which was spoiled on purpose has to be."""
         self.rows.append(row)
-        self.failures += failures_of(row)
+        found = failures_of(row)
+        if self.self_test and row['fault'] in SPOILS:
+            seen = len(found) == 1 and row['fault'].removeprefix('spoiled: ') in found[0]
+            found = [] if seen else [f"fault {row['number']}, {row['fault']}: the test did not see that, but {found or 'nothing'}"]
+        self.failures += found
+        return found
 
     def kinds(self):
         rows = {kind: [row for row in self.rows if row['fault'] == kind] for kind in [*KINDS, *SPOILS]}
@@ -125,7 +131,8 @@ class Report:
                         for name, counts in self.events.items())]
         lines.append(f'queues at the end: {self.left or "empty"}' if self.left is not None else 'queues at the end: not known yet')
         lines += self.failures
-        verdict = 'FAILED' if self.failures else 'Nothing lost, nothing out of order.' if self.ended else 'Not at its end.'
+        well = 'Nothing lost, nothing out of order' + (' but what was spoiled on purpose, and that was seen.' if self.self_test else '.')
+        verdict = 'FAILED' if self.failures else well if self.ended else 'Not at its end.'
         return '\n'.join([*lines, '', f"{verdict} {len(self.rows)} faults in {time.monotonic() - self.began:.0f} s. Again: --seed {self.run['seed']}"])
 
     def write(self):
@@ -170,9 +177,8 @@ def faults_of(arguments, site, report, faults):
     for number, kind in enumerate(faults, 1):
         report.doing = f'fault {number}, {kind}'
         row = {'number': number, 'at': time.monotonic() - report.began, **strike(site, kind, int((number - 1) * per_fault))}
-        report.add(row)
         tell(row, number, len(faults), site.streams)
-        for failure in failures_of(row):
+        for failure in report.add(row):
             print(failure, flush=True)
         report.events = {stream.name: stream.totals() for stream in site.streams}
         report.write()
@@ -189,8 +195,8 @@ def end(site, streams, report, orderly):
     report.write()
     if orderly:
         wait_until_empty()
-    if site and site.daemon.stop(15 if orderly else 4) and orderly:
-        report.failures.append('the bridge did not end well')
+    if site and (status := site.daemon.stop(15 if orderly else 4)):
+        report.failures.append(f'the bridge ended with exit code {status}')
     for stream in streams:
         stream.end()
     if orderly:
@@ -217,6 +223,7 @@ def parsed():
     parser.add_argument('--kinds', help='only these, with commas between: ' + ', '.join(KINDS)
                         + '; to see what the test itself sees, also ' + ', '.join(SPOILS))
     parser.add_argument('--without-slow', action='store_true', help='no stalls and cuts, which take 20 s each to notice')
+    parser.add_argument('--self-test', action='store_true', help='at last, spoil something at the receivers, which the test has to see')
     parser.add_argument('--report', metavar='FILE', help='write the figures as JSON, and beside it FILE.txt, the table, and FILE.log, what the bridge said')
     arguments = parser.parse_args()
     if 'BROKER_NODE' not in os.environ:
@@ -232,8 +239,8 @@ def main():
     seed = arguments.seed if arguments.seed is not None else random.randrange(1 << 32)
     print(f'seed {seed}', flush=True)
     chance = random.Random(seed)
-    faults = drawn(arguments.faults or len(kinds), chance, kinds)
-    report = Report(arguments.report, sys.argv[1:], seed)
+    faults = drawn(arguments.faults or len(kinds), chance, kinds) + list(SPOILS if arguments.self_test else [])
+    report = Report(arguments.report, arguments, seed)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, cut_off)
 

@@ -11,6 +11,7 @@ import ipaddress
 import json
 import multiprocessing
 import os
+import statistics
 import subprocess
 import sys
 import threading
@@ -176,7 +177,8 @@ def publish(direction, count, window, rate, confirmed, results):
 def receive(direction, count, bound, received, results):
     seen = bytearray(count + 1)
     highest, doubled, sent_twice, redelivered, disordered = -1, 0, 0, 0, 0
-    attempts = set()
+    attempts = array.array('H', bytes(2 * (count + 1)))  # of the publisher, with which an event came first
+    others = set()  # events and attempts that came later
     wrong = None
     arrivals = array.array('d')
     last = time.monotonic()
@@ -192,21 +194,21 @@ def receive(direction, count, bound, received, results):
             for method, _, body in channel.consume(direction.queue, inactivity_timeout=0.5):
                 if method is None:
                     if unacked:
-                        channel.basic_ack(0, multiple=True)
+                        channel.basic_ack(tag, multiple=True)
                         unacked = 0
                     if time.monotonic() - last > PATIENCE:
                         break
                     continue
-                last = time.monotonic()
+                last, tag = time.monotonic(), method.delivery_tag
                 arrivals.append(last)
                 try:
                     number, attempt = direction.number(body)
-                    if number < 0:  # of an earlier round: it arrived then, or that round would not have ended
-                        doubled += 1
-                        continue
                     first = not seen[number]
-                    known = (number, attempt) in attempts
-                    attempts.add((number, attempt))
+                    known = attempts[number] == attempt or (number, attempt) in others
+                    if first:
+                        attempts[number] = attempt
+                    elif not known:
+                        others.add((number, attempt))
                 except (ValueError, KeyError, IndexError, TypeError) as problem:
                     wrong = f'{problem!r}: {body!r}'
                     break
@@ -223,7 +225,7 @@ def receive(direction, count, bound, received, results):
                     sent_twice += 1
                 unacked += 1
                 if unacked == 200 or number == count:
-                    channel.basic_ack(method.delivery_tag, multiple=True)
+                    channel.basic_ack(tag, multiple=True)
                     unacked = 0
                 if number == count:
                     channel.cancel()
@@ -322,12 +324,36 @@ class Memory(threading.Thread):
         except (OSError, StopIteration):
             pass  # it has ended
 
+    def figures(self):
+        """In MB; and how it grows in an hour, by the line that fits best what was seen after the first minute."""
+        seen = [(when, mb) for when, mb in self.seen if when >= 60] or self.seen
+        mean_when, mean_mb = (statistics.fmean(values) for values in zip(*seen))
+        spread = sum((when - mean_when) ** 2 for when, _ in seen)
+        slope = sum((when - mean_when) * (mb - mean_mb) for when, mb in seen) / spread * 3600 if spread else 0.0
+        sizes = [mb for _, mb in seen]
+        return {'min': min(sizes), 'median': statistics.median(sizes), 'max': max(sizes), 'per_hour': slope,
+                'samples': [(round(when), round(mb, 2)) for when, mb in self.seen[::10]]}
+
     def told(self):
         """The mean of each tenth of the time, so that growth can be seen."""
         tenth = max(1, len(self.seen) // 10)
         means = [sum(mb for _, mb in part) / len(part) for part in
                  (self.seen[start:start + tenth] for start in range(0, len(self.seen), tenth))]
-        return 'memory over time, MB: ' + ' '.join(f'{mean:.1f}' for mean in means)
+        figures = self.figures()
+        return 'memory over time, MB: ' + ' '.join(f'{mean:.1f}' for mean in means) + (
+            f"\nmemory after the first minute, MB: {figures['min']:.1f} to {figures['max']:.1f}, median {figures['median']:.1f}, "
+            f"{figures['per_hour']:+.2f} in an hour" if len(self.seen) > 120 else '')
+
+
+def tell(runs, memory):
+    """How far it is, every minute, until it is over."""
+    due = time.monotonic() + 60
+    while any(run.receiver.is_alive() and not run.receiving.poll() for run in runs):
+        time.sleep(0.5)
+        if time.monotonic() >= due:
+            due += 60
+            print(f'{time.monotonic() - runs[0].started:6.0f} s  {sum(run.received.value for run in runs)} events'
+                  + (f'  {memory.seen[-1][1]:.1f} MB' if memory else ''), flush=True)
 
 
 def measure(arguments, daemon):
@@ -338,6 +364,8 @@ def measure(arguments, daemon):
     restarted = restart_broker(runs) if arguments.restart else None
     memory = Memory(daemon.process.pid) if daemon else None
     rows, failures = [], []
+    if arguments.seconds:
+        tell(runs, memory)
     for run in runs:
         sent, got = run.finish()
         row = {'direction': run.direction.name, 'events': run.count, 'lost': got['lost'], 'doubled': got['doubled'],
@@ -363,6 +391,12 @@ def measure(arguments, daemon):
         peak, cpu = usage_of(daemon.process.pid)
         print(f'\nbridge: {peak:.0f} MB at most, {cpu:.1f} s of processor time')
         print(memory.told())
+        if arguments.memory_limit and memory.figures()['max'] > arguments.memory_limit:
+            failures.append(f"{memory.figures()['max']:.1f} MB, more than {arguments.memory_limit:g}")
+        if arguments.report:
+            with open(arguments.report, 'w') as report:
+                json.dump({'rate': arguments.rate, 'prefetch': arguments.prefetch, 'directions': rows, 'processor_seconds': cpu, 'peak_mb': peak,
+                           'memory_mb': memory.figures(), 'failures': failures}, report, indent=1)
         if arguments.restart:
             print('doubled: by the bridge, which had them in flight; at most its prefetch count.\nsent twice: by the publisher, for '
                   'want of a confirm when the broker went.\nredelivered: a second time from the receiver\'s own queue, not yet acked by it when the broker went.')
@@ -383,11 +417,18 @@ def main():
     parser.add_argument('--restart', action='store_true', help='stop and start the broker in the middle')
     parser.add_argument('--window', type=int, default=1000, help='unconfirmed events of a publisher (default: %(default)s)')
     parser.add_argument('--rate', type=float, default=0, help='events per second and direction (default: as fast as it goes)')
+    parser.add_argument('--seconds', type=float, help='how long, at this rate, instead of --count')
+    parser.add_argument('--memory-limit', type=float, metavar='MB', help='of the bridge; more is a failure')
+    parser.add_argument('--report', metavar='FILE', help='write the figures as JSON, with what the bridge had in memory every 10 s')
     parser.add_argument('--prefetch', type=int, default=PREFETCH, help='prefetch count of the bridge (default: %(default)s)')
     parser.add_argument('--bridge', metavar='FILE', default=os.environ.get('CTI_BRIDGE'), help='the binary to start')
     parser.add_argument('--no-bridge', action='store_true', help='a bridge runs already')
     parser.add_argument('bridge_options', nargs='*', metavar='-- OPTION', help='options for the bridge, after --')
     arguments = parser.parse_args()
+    if arguments.seconds:
+        if not arguments.rate:
+            parser.error('--seconds needs --rate')
+        arguments.count = int(arguments.seconds * arguments.rate)
     url = os.environ.get('CTI_BRIDGE_AMQP_URL')
     if not url:
         parser.error('CTI_BRIDGE_AMQP_URL is not set; run it as scripts/with-broker scripts/load')

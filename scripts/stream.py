@@ -143,7 +143,7 @@ class Receiver:
     def ack(self):
         if not self.unacked:
             return
-        self.channel.basic_ack(0, multiple=True)
+        self.channel.basic_ack(self.tag, multiple=True)
         now = time.monotonic()
         self.acked.append((now, self.unacked))
         self.unacked = []
@@ -152,6 +152,7 @@ class Receiver:
 
     def on_message(self, _channel, method, _properties, body):
         self.take(*self.direction.number(body), method.redelivered)
+        self.tag = method.delivery_tag
         if len(self.unacked) >= BATCH:
             self.ack()
 
@@ -181,7 +182,8 @@ class Receiver:
 def in_process(work, *arguments):
     """Who presses Ctrl-C means the parent, which ends its children itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     try:
         work(*arguments).run()
     except BaseException:
