@@ -19,6 +19,7 @@ REPAIR = 30.0  # within which a queue or exchange has to be back
 GRACE = 2.0  # within which the bridge has to end when it is told to
 PATIENCE = 60.0
 OURS = 'cti-bridge-load.'  # what the queues of the receivers begin with
+INTAKE = {'to-legacy': 'cti-bridge.modern', 'to-modern': 'cti-bridge.legacy'}
 
 
 class NotStruck(Failed):
@@ -252,7 +253,7 @@ class Site:
             each.drain()
             each.hold()
         before = self.bindings()
-        proof = strike(stream, before)
+        proof = strike(stream)
         begun = time.monotonic()
         while missing := before - self.bindings():
             if time.monotonic() > begun + PATIENCE:
@@ -272,8 +273,8 @@ class Site:
     def delete_queue(self):
         begun = time.monotonic()
 
-        def strike(stream, before):
-            queue, = {destination for source, destination, *_ in before if source == stream.direction.exchange and destination != stream.direction.target}
+        def strike(stream):
+            queue = INTAKE[stream.name]
             with broker() as connection:
                 connection.channel().queue_delete(queue)
             wait_until(lambda: any((pair.last('cancel') or 0) > begun for pair in self.proxy.pairs), 'no consumer of the bridge was cancelled')
@@ -281,7 +282,7 @@ class Site:
         return self.delete(self.chance.choice(self.streams), strike)
 
     def delete_exchange(self):
-        def strike(stream, _):
+        def strike(stream):
             exchange = stream.direction.exchange
             with broker() as connection:
                 connection.channel().exchange_declare(exchange, passive=True)
