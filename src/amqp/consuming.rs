@@ -2,14 +2,14 @@
 //!
 //! Whatever is delivered and comes back counts against the delivery limit of its queue. So nothing is taken while the
 //! broker takes no messages, as nothing could be done with it: a bridge that is restarted again and again during an
-//! alarm would use up the limit of messages that nothing is wrong with.
+//! alarm would use up the limit of messages that nothing is wrong with. Of two brokers it is the one to publish on that
+//! counts; with an alarm on the other one only what goes to quarantine has to wait.
 
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Connection, ConnectionStatus, Consumer};
+use lapin::{BasicProperties, Channel, Connection, Consumer};
 use tokio::time::sleep;
 
 use super::bridge::Direction;
@@ -28,7 +28,7 @@ pub(super) struct Source<'s> {
     pub(super) direction: Direction,
     pub(super) queue: &'s str,
     pub(super) connection: &'s Connection,
-    pub(super) publish: &'s [Connection],
+    pub(super) publish: &'s Connection,
 }
 
 /// A consumer and its channel.
@@ -40,7 +40,7 @@ pub(super) struct Consuming {
 impl Source<'_> {
     /// Begins to consume, once the broker takes messages.
     pub(super) async fn consume(self, prefetch_count: u16) -> Result<Consuming, SetUpError> {
-        try_join_all(self.publish.iter().map(takes_messages)).await?;
+        takes_messages(self.publish).await?;
         let channel = self.connection.create_channel().await?;
         // 0 would mean without bounds.
         channel.basic_qos(prefetch_count.max(1), BasicQosOptions::default()).await?;
@@ -63,7 +63,7 @@ impl Source<'_> {
     }
 
     pub(super) fn is_blocked(self) -> bool {
-        self.publish.iter().map(Connection::status).any(ConnectionStatus::blocked)
+        self.publish.status().blocked()
     }
 
     async fn blocked(self) {

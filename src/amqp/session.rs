@@ -184,7 +184,7 @@ impl Session {
             direction: opening.direction,
             queue: &intake_queue,
             connection: &consume,
-            publish: &publish,
+            publish: publish.first().unwrap_or(&consume),
         };
         let consuming = source.consume_unless_blocked(opening.prefetch_count).await?;
         Ok(Self { link, events: Events(select_all(events)), consuming, intake_queue, consume, publish })
@@ -192,9 +192,10 @@ impl Session {
 
     pub(super) fn parts(&mut self) -> Parts<'_> {
         let Self { link, events, consuming, intake_queue, consume, publish } = self;
-        let connections = [&*consume, publish.first().unwrap_or(consume)];
+        let target = publish.first().unwrap_or(consume);
+        let connections = [&*consume, target];
         let direction = link.direction;
-        let source = Source { direction, queue: intake_queue, connection: consume, publish };
+        let source = Source { direction, queue: intake_queue, connection: consume, publish: target };
         Parts { link, events, consuming, source, connections }
     }
 
