@@ -1,6 +1,6 @@
 //! The broker runs out of memory, and takes no messages until it has some again.
 
-use super::harness::{World, eventually, rabbitmqctl_meanwhile};
+use super::harness::{World, broker, eventually, rabbitmqctl_meanwhile};
 use super::load::{Came, TO_LEGACY, TO_MODERN};
 
 /// More than the delivery limit of the intake queues.
@@ -8,11 +8,13 @@ const RESTARTS: u32 = 14;
 
 const EVENTS: u32 = 300;
 
-/// Has the broker believe that it uses too much memory, or not.
-async fn alarm(on: bool) {
-    rabbitmqctl_meanwhile(&["set_vm_memory_high_watermark", if on { "0.0001" } else { "0.8" }]).await;
+/// Has a node believe that it uses too much memory, or not.
+pub async fn alarm(node: &str, on: bool) {
+    let watermark = if on { "0.0001" } else { "0.8" };
+    let ask =
+        format!("vm_memory_monitor:set_vm_memory_high_watermark({watermark}), rabbit_alarm:get_alarms().");
     eventually("the broker sees how much memory it uses", async || {
-        let alarms = rabbitmqctl_meanwhile(&["eval", "rabbit_alarm:get_alarms()."]).await;
+        let alarms = rabbitmqctl_meanwhile(&["-n", node, "eval", &ask]).await;
         (alarms.contains("memory") == on).then_some(())
     })
     .await;
@@ -28,7 +30,7 @@ async fn restarts_during_an_alarm_put_nothing_in_quarantine() {
         way.collect(&world).await;
         way.publish_all(&world.client, 0..EVENTS).await;
     }
-    alarm(true).await;
+    alarm(&broker("BROKER_NODE"), true).await;
     for restart in 0..RESTARTS {
         let mut bridge = world.bridge().spawn();
         eventually("both directions know that the broker takes nothing", async || {
@@ -43,7 +45,7 @@ async fn restarts_during_an_alarm_put_nothing_in_quarantine() {
         }
     }
     let mut last = world.bridge().start().await;
-    alarm(false).await;
+    alarm(&broker("BROKER_NODE"), false).await;
     for way in ways {
         let mut tap = world.client.tap_queue(way.out).await;
         Came::take(&mut tap, EVENTS).await.assert_exactly(EVENTS);

@@ -1,55 +1,15 @@
 //! A cluster of three nodes, of which one at a time is killed or stands still: `scripts/with-broker --nodes 3 cargo test
 //! --test broker -- --include-ignored cluster::`.
 
-use std::fs;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::harness::{Client, World, broker, eventually, rabbitmqctl_meanwhile, rounds};
+use super::harness::{Client, World, eventually, rabbitmqctl_meanwhile, rounds};
 use super::load::{Feeder, TO_LEGACY, TO_MODERN, all_that_came, only_echoes_are_left};
+use super::nodes::Node;
 
 const PREFETCH: u32 = 64;
 
-/// One node of the cluster.
-#[derive(Clone)]
-struct Node {
-    name: String,
-    port: u16,
-    /// Its place among the nodes, from 1.
-    number: usize,
-}
-
 impl Node {
-    fn all() -> Vec<Self> {
-        let (names, ports) = (broker("BROKER_NODES"), broker("BROKER_PORTS"));
-        let nodes = names.split(' ').zip(ports.split(' ')).enumerate();
-        let nodes: Vec<_> = nodes
-            .map(|(at, (name, port))| Self {
-                name: name.to_owned(),
-                port: port.parse().unwrap(),
-                number: at + 1,
-            })
-            .collect();
-        assert_eq!(nodes.len(), 3, "needs three nodes: scripts/with-broker --nodes 3");
-        nodes
-    }
-
-    fn signal(&self, signal: &str) {
-        let file = format!("{}/node-{}.pid", broker("BROKER_DIR"), self.number);
-        let process = fs::read_to_string(file).unwrap();
-        let status =
-            Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", signal, process.trim()]).status();
-        assert!(status.unwrap().success());
-    }
-
-    async fn start(&self) {
-        let number = self.number.to_string();
-        let run = move || Command::new("start-node").arg(number).output().unwrap();
-        let started = tokio::task::spawn_blocking(run).await.unwrap();
-        assert!(started.status.success(), "{started:?}");
-        rabbitmqctl_meanwhile(&["-n", &self.name, "await_startup"]).await;
-    }
-
     /// Asks this node, which is up.
     async fn leader_of(&self, world: &World, queue: &str) -> String {
         let asked = ["-n", &self.name, "-p", &world.vhost, "list_queues", "--silent", "name", "leader"];
@@ -59,10 +19,6 @@ impl Node {
             leader.filter(|leader| !leader.is_empty()).map(str::to_owned)
         })
         .await
-    }
-
-    fn url(&self, world: &World) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}/{}?heartbeat=4", self.port, world.vhost)
     }
 }
 
@@ -75,7 +31,7 @@ fn address(nodes: &[Node], world: &World) -> String {
 /// Lets something happen to the leader of an intake queue again and again, under load in both directions.
 async fn leaders_suffer(rounds: u32, fault: impl AsyncFn(&Node, &[Feeder; 2])) {
     let world = World::alone().await;
-    let nodes = Node::all();
+    let nodes = Node::all(3, "--nodes 3");
     let prefetch = PREFETCH.to_string();
     let address = address(&nodes, &world);
     let bridge = world.bridge().env("CTI_BRIDGE_AMQP_URL", &address).args(["--prefetch-count", &prefetch]);

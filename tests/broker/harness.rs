@@ -213,7 +213,10 @@ fn next_vhost() -> String {
         });
         let file = env::temp_dir().join(format!("cti-bridge-test-definitions-{}.json", process::id()));
         fs::write(&file, definitions.to_string()).unwrap();
-        rabbitmqctl(&["import_definitions", file.to_str().unwrap()]);
+        let brokers = if env::var_os("BROKER_APART").is_some() { "BROKER_NODES" } else { "BROKER_NODE" };
+        for node in broker(brokers).split(' ') {
+            rabbitmqctl(&["-n", node, "import_definitions", file.to_str().unwrap()]);
+        }
         fs::remove_file(file).unwrap();
     });
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
