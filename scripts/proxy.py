@@ -29,6 +29,7 @@ class Pair:
         self.client, self.server = client, server
         self.name = ''  # as the client calls its connection
         self.opened, self.ended = time.monotonic(), None
+        self.left = None  # when the broker gave it up, whether the client hears of it or not
         self.swallowed = 0  # bytes
         self.said = {}  # what the broker said: how often, and when last
         self.passing = {UP, DOWN}
@@ -55,6 +56,8 @@ class Pair:
             pass
         # A client that hears nothing does not hear that it is over either.
         deaf = way == DOWN and way in self.cut and not self.to_reset
+        if way == DOWN:
+            self.left = time.monotonic()
         if not deaf:
             self.ended = self.ended or time.monotonic()
         if self.to_reset:
