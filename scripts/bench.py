@@ -43,8 +43,9 @@ class Plan:
     def __init__(self, arguments, chosen, directory):
         self.arguments, self.chosen = arguments, chosen
         self.rates = [int(rate) for rate in arguments.rates.split(',') if rate]
-        self.file = bench_runs.lines(directory, arguments.lines) if arguments.lines else None
-        if self.file:
+        self.file = None
+        if arguments.lines and arguments.rounds and not arguments.only:
+            self.file = bench_runs.lines(directory, arguments.lines)
             bench_runs.check_the_same(self.file)
 
     def steps(self, number):

@@ -142,7 +142,7 @@ def show_all(document, made):
 
 def about(document):
     machine = document['machine']
-    busy = 'otherwise idle' if machine['load'] < 0.5 else f"**busy with other work** (load {machine['load']:.1f} before)"
+    busy = 'otherwise idle' if machine['load'] < 0.5 else f"busy with other work (load {machine['load']:.1f} before)"
     return (f"{machine['cores']} cores ({machine['cpu']}), {machine['ram_gib']:.0f} GiB, Linux {machine['kernel']}, RabbitMQ {machine['rabbitmq']} on "
             f"Erlang {machine['erlang']}, {busy}. The binary has {machine['binary_mib']:.1f} MiB, stripped.")
 
