@@ -176,6 +176,9 @@ pub struct Run {
     /// Deliveries in flight per direction [default: 256]
     #[arg(long, value_name = "N", env = "CTI_BRIDGE_PREFETCH_COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     pub prefetch_count: Option<u16>,
+    /// Which part of the modern events this instance takes, where `split` in the configuration makes several
+    #[arg(long, value_name = "N", env = "CTI_BRIDGE_PART", value_parser = clap::value_parser!(u8).range(1..))]
+    pub part: Option<u8>,
     /// The type of the bridge's own queues [default: quorum]
     #[arg(long, value_name = "quorum|classic", env = "CTI_BRIDGE_QUEUE_TYPE", value_parser = queue_kind)]
     pub queue_type: Option<QueueKind>,

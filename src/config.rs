@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use crate::amqp::{BrokerAddress, Certificates, UnusableFile};
 use crate::core::diagnostic::Diagnostic;
 use crate::core::settings::{BridgeId, OriginUuid, UnknownEvents};
+use crate::core::split::{Split, SplitBy};
 use crate::core::topology::{Bounds, ExchangeKind, QueueKind};
 use crate::core::version::Version;
 
@@ -69,6 +70,12 @@ pub struct Layer {
     pub intake: Bounds,
     /// How much the quarantine queue holds.
     pub quarantine: Bounds,
+    /// Over how many instances the modern events are split.
+    pub split_into: Option<u8>,
+    /// What keeps events in one part.
+    pub split_by: Option<SplitBy>,
+    /// Which part this instance takes.
+    pub part: Option<u8>,
     /// Whether to publish with delivery mode 2.
     pub persistent: Option<bool>,
     /// Whether to count what nobody listens for.
@@ -143,6 +150,23 @@ pub enum ConfigError {
     /// No `origin_uuid` anywhere.
     #[error("no origin uuid")]
     NoOriginUuid,
+    /// Events are to be split, by nothing.
+    #[error("`split` does not say by what the modern events are split")]
+    SplitByNothing,
+    /// Several instances, and nobody says which one this is.
+    #[error("the modern events are split into {into} parts, and nothing says which one this instance takes")]
+    NoPart {
+        /// How many parts.
+        into: u8,
+    },
+    /// A part that there is not.
+    #[error("there is no part {part}: the modern events are split into {into}")]
+    NoSuchPart {
+        /// The part.
+        part: u8,
+        /// How many parts.
+        into: u8,
+    },
     /// The modern exchange is one of the legacy ones.
     #[error("the modern exchange cannot be `{0}`: the bridge publishes legacy events there")]
     ExchangeOfLegacy(String),
@@ -185,6 +209,8 @@ pub struct Config {
     pub intake: Bounds,
     /// How much the quarantine queue holds.
     pub quarantine: Bounds,
+    /// Whether several instances share the modern events.
+    pub split: Split,
     /// Whether to publish with delivery mode 2.
     pub persistent: bool,
     /// Whether to count what nobody listens for.
@@ -214,6 +240,17 @@ impl Config {
     pub fn identity(&self) -> Result<&Identity, ConfigError> {
         self.identity.as_ref().ok_or(ConfigError::NoOriginUuid)
     }
+
+    /// That an instance knows which part is its own.
+    ///
+    /// # Errors
+    /// When there are several and it does not.
+    pub const fn check_part(&self) -> Result<(), ConfigError> {
+        match self.split {
+            Split { into, part: None, .. } if into > 1 => Err(ConfigError::NoPart { into }),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Layer {
@@ -241,6 +278,9 @@ impl Layer {
             queue_prefix: above.queue_prefix.or(self.queue_prefix),
             intake: self.intake.under(above.intake),
             quarantine: self.quarantine.under(above.quarantine),
+            split_into: above.split_into.or(self.split_into),
+            split_by: above.split_by.or(self.split_by),
+            part: above.part.or(self.part),
             persistent: above.persistent.or(self.persistent),
             count_unroutable: above.count_unroutable.or(self.count_unroutable),
             max_hops: above.max_hops.or(self.max_hops),
@@ -289,7 +329,17 @@ impl Layer {
                 return Err(ConfigError::CertificatesWithoutTls(address.to_string()));
             }
         }
+        let into = self.split_into.unwrap_or(1);
+        let by = match self.split_by {
+            Some(by) => by,
+            None if into > 1 => return Err(ConfigError::SplitByNothing),
+            None => SplitBy::RoutingKey,
+        };
+        if let Some(part) = self.part.filter(|part| *part > into) {
+            return Err(ConfigError::NoSuchPart { part, into });
+        }
         Ok(Config {
+            split: Split { into, by, part: self.part },
             exchange_type,
             legacy,
             modern,
@@ -425,6 +475,23 @@ mod tests {
         assert_eq!(exchange("modern: {version: '23.01'}"), headers);
         let named = "modern: {version: '23.01', bus: {exchange_name: own, exchange_type: topic}}";
         assert_eq!(exchange(named), ("own".to_owned(), ExchangeKind::Topic));
+    }
+
+    #[test]
+    fn an_instance_of_several_has_to_say_which_part_it_takes() {
+        let read = |text: &str| read(text).unwrap().finish(OriginUuid::parse(UUID), None);
+        assert!(finish("").check_part().is_ok() && !finish("").split.is_on());
+        let split = |by| Split { into: 3, by, part: Some(2) };
+        assert_eq!(finish("split: {into: 3, by: routing_key}\npart: 2\n").split, split(SplitBy::RoutingKey));
+        let by_tenant = SplitBy::Header("tenant_uuid".to_owned());
+        assert_eq!(finish("{split: {into: 3, by: tenant_uuid}, part: 2}").split, split(by_tenant));
+        let nowhere = finish("split: {into: 3, by: routing_key}").check_part();
+        assert!(matches!(nowhere, Err(ConfigError::NoPart { into: 3 })));
+        assert!(matches!(read("split: {into: 3}"), Err(ConfigError::SplitByNothing)));
+        let beyond = read("{split: {into: 3, by: routing_key}, part: 4}");
+        assert!(matches!(beyond, Err(ConfigError::NoSuchPart { part: 4, into: 3 })));
+        assert!(matches!(read("part: 2"), Err(ConfigError::NoSuchPart { part: 2, into: 1 })));
+        assert!(super::read("split: {into: 17, by: routing_key}").is_err());
     }
 
     #[test]

@@ -90,6 +90,7 @@ fn side(test: &str, which: &str) -> Side {
                 kind: ExchangeKind::Topic,
                 declare: Declare::Active,
                 alternate: None,
+                hash_header: None,
             }],
             own_exchanges: Vec::new(),
             queues: vec![queue(&format!("intake.{which}"), true), queue("quarantine", false)],
@@ -497,6 +498,7 @@ async fn what_keeps_own_publications_out_is_made_again_and_meanwhile_nothing_els
         bounds: Default::default(),
         quarantine_bounds: Default::default(),
         bridge_id: BridgeId::parse("test"),
+        split: crate::core::split::Split::default(),
     };
     bench.bridge.modern.topology = intake.modern_side(&translator);
     bench.bridge.modern.intake_queue = intake.modern_queue();

@@ -36,6 +36,12 @@ pub enum SetUpError {
         /// The broker's words.
         text: String,
     },
+    /// A type of exchanges whose plugin is not enabled.
+    #[error("{text}: enable the plugin `rabbitmq_consistent_hash_exchange`, which comes with RabbitMQ")]
+    UnknownType {
+        /// The broker's words.
+        text: String,
+    },
     /// AMQP has no names of more than 255 bytes.
     #[error("a name or key of {bytes} bytes is longer than the 255 that AMQP allows")]
     NameTooLong {
@@ -93,6 +99,9 @@ impl From<lapin::Error> for SetUpError {
         match refusal.kind() {
             AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)
             | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => Self::AccessRefused { text: printable(text) },
+            AMQPErrorKind::Hard(AMQPHardError::COMMANDINVALID) if text.contains("unknown exchange type") => {
+                Self::UnknownType { text: printable(text) }
+            }
             AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => Self::Missing { text: printable(text) },
             AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => match Inequivalent::parse(text) {
                 Some(inequivalent) => Self::Inequivalent(inequivalent),
@@ -193,6 +202,7 @@ pub(super) async fn declare_exchange(channel: &Channel, exchange: &Exchange) -> 
         ExchangeKind::Topic => lapin::ExchangeKind::Topic,
         ExchangeKind::Headers => lapin::ExchangeKind::Headers,
         ExchangeKind::Fanout => lapin::ExchangeKind::Fanout,
+        ExchangeKind::ConsistentHash => lapin::ExchangeKind::Custom(exchange.kind.as_str().to_owned()),
     };
     let options = ExchangeDeclareOptions {
         passive: exchange.declare == Declare::Passive,

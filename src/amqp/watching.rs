@@ -89,7 +89,10 @@ fn finding(error: SetUpError) -> Finding {
     match error {
         SetUpError::Missing { text } => Finding::Gone(text),
         SetUpError::Inequivalent(_) | SetUpError::AccessRefused { .. } => Finding::Otherwise(error),
-        SetUpError::NameTooLong { .. } | SetUpError::Tls(_) | SetUpError::Broker(_) => Finding::Unknown,
+        SetUpError::NameTooLong { .. }
+        | SetUpError::UnknownType { .. }
+        | SetUpError::Tls(_)
+        | SetUpError::Broker(_) => Finding::Unknown,
     }
 }
 

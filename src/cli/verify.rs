@@ -30,6 +30,9 @@ pub struct Verify {
     /// Where to see bindings and consumers.
     #[command(flatten)]
     pub sources: Sources,
+    /// Which instance to ask, where `split` in the configuration makes several [default: 1]
+    #[arg(long, value_name = "N", env = "CTI_BRIDGE_PART", value_parser = clap::value_parser!(u8).range(1..))]
+    pub part: Option<u8>,
     /// Fail also where something could not be proven
     #[arg(long)]
     pub strict: bool,

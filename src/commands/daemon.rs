@@ -77,5 +77,6 @@ pub fn intake(config: &Config) -> Intake {
         bounds: config.intake,
         quarantine_bounds: config.quarantine,
         bridge_id: config.identity.as_ref().map(|identity| identity.bridge_id.clone()),
+        split: config.split.clone(),
     }
 }

@@ -44,6 +44,7 @@ fn settings(command: &Run) -> Result<Config, Failure> {
     let options = Layer {
         prefetch_count: command.prefetch_count,
         queue_type: command.queue_type,
+        part: command.part,
         status_interval: command.status_interval,
         ..settings::layer(&command.daemon)
     };
@@ -52,6 +53,7 @@ fn settings(command: &Run) -> Result<Config, Failure> {
 
 fn bridge(config: &Config) -> Result<Bridge, Failure> {
     let identity = config.identity().map_err(settings::cannot_use)?;
+    config.check_part().map_err(settings::cannot_use)?;
     let translator = daemon::translator(config, identity)?;
     let intake = daemon::intake(config);
     let side = |address: &BrokerAddress, topology, intake_queue| Side {

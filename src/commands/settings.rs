@@ -68,6 +68,14 @@ pub fn cannot_use(error: ConfigError) -> Failure {
             "name this server's uuid: `--origin-uuid`, `origin_uuid:` in the configuration, or XIVO_UUID in the \
              environment, where the platform's own daemons find it",
         ),
+        ConfigError::SplitByNothing => Failure::new(Exit::Misconfigured, error).help(
+            "`by: routing_key`, or the header whose values keep together what has to stay in order, such as \
+             `by: tenant_uuid`",
+        ),
+        ConfigError::NoPart { into } => Failure::new(Exit::Misconfigured, &error)
+            .help(format!("name it: `--part`, CTI_BRIDGE_PART or `part:`, from 1 to {into}")),
+        ConfigError::NoSuchPart { .. } => Failure::new(Exit::Misconfigured, error)
+            .help("`split: {into: …}` says how many there are, the same for all instances"),
         ConfigError::CertificatesWithoutTls(_) => Failure::new(Exit::Misconfigured, error)
             .help("write `amqps://` or `tls: true`, or leave out the CA file and the client certificate"),
         ConfigError::ExchangeOfLegacy(_) | ConfigError::Certificate { .. } => {

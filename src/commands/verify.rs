@@ -15,7 +15,7 @@ use report::Report;
 use super::{Failure, daemon, mappings, runtime, settings, site};
 use crate::amqp::{Depth, ExchangeSeen, Probing, SetUpError};
 use crate::cli::{Output, Verify};
-use crate::config::{Config, Identity};
+use crate::config::{Config, Identity, Layer};
 use crate::core::catalog::Mappings;
 use crate::core::examples;
 use crate::core::intake::Intake;
@@ -41,7 +41,8 @@ const TELL_AFTER: Duration = Duration::from_secs(1);
 /// # Errors
 /// When the settings or mapping files cannot be used, or a broker cannot be reached or does not let us.
 pub fn verify(command: &Verify) -> Result<Exit, Failure> {
-    let config = settings::read(&command.daemon.broker, settings::layer(&command.daemon))?;
+    let options = Layer { part: command.part, ..settings::layer(&command.daemon) };
+    let config = settings::read(&command.daemon.broker, options)?;
     if !config.probes {
         return Err(Failure::new(
             Exit::Misconfigured,
@@ -384,8 +385,11 @@ impl Work<'_> {
         }));
         // What others publish comes all the way from the exchange to the queue; what is kept out never comes.
         let is_one = self.config.legacy.is_same(&self.config.modern);
+        let split = daemon::intake(self.config).split_exchange();
         report.checks.extend(bindings(modern_side, self.site.filter(|_| is_one), |binding| {
-            binding.arguments.is_empty() && came_from(&self.config.exchange_name)
+            // Of several parts it is one that it came through.
+            let is_of_a_part = binding.source == split;
+            binding.arguments.is_empty() && !is_of_a_part && came_from(&self.config.exchange_name)
         }));
     }
 }

@@ -10,6 +10,7 @@ use crate::amqp::{AddressError, BrokerAddress, Certificates};
 use crate::core::diagnostic::{Diagnostic, Place, Problems, did_you_mean};
 use crate::core::reader::{Entries, list, owned};
 use crate::core::settings::{BridgeId, OriginUuid, UnknownEvents};
+use crate::core::split::{MOST_PARTS, SplitBy};
 use crate::core::topology::{Bounds, ExchangeKind, QueueKind};
 use crate::core::yaml::{self, Node, Value};
 
@@ -50,9 +51,10 @@ pub fn read_files(named: Option<&Path>) -> Result<Layer, ConfigError> {
 }
 
 /// The keys whose values are never secret.
-const PUBLIC_KEYS: [&str; 34] = [
+const PUBLIC_KEYS: [&str; 38] = [
     "bridge_id",
     "builtin_mappings",
+    "by",
     "ca_file",
     "client_certificate_file",
     "client_key_file",
@@ -67,11 +69,13 @@ const PUBLIC_KEYS: [&str; 34] = [
     "host",
     "hosts",
     "intake",
+    "into",
     "mappings",
     "max_bytes",
     "max_hops",
     "max_length",
     "origin_uuid",
+    "part",
     "password_file",
     "persistent",
     "port",
@@ -80,6 +84,7 @@ const PUBLIC_KEYS: [&str; 34] = [
     "quarantine",
     "queue_prefix",
     "queue_type",
+    "split",
     "status_interval",
     "tls",
     "unknown_events",
@@ -115,7 +120,7 @@ pub(super) fn read_password(path: &Path) -> Result<SecretString, ConfigError> {
     Ok(text.lines().next().unwrap_or_default().into())
 }
 
-const TOP_KEYS: [&str; 19] = [
+const TOP_KEYS: [&str; 21] = [
     "bus",
     "legacy",
     "modern",
@@ -128,6 +133,8 @@ const TOP_KEYS: [&str; 19] = [
     "queue_prefix",
     "intake",
     "quarantine",
+    "split",
+    "part",
     "persistent",
     "count_unroutable",
     "max_hops",
@@ -211,6 +218,8 @@ fn top(root: &Node, problems: &mut Problems) -> Layer {
         });
     layer.intake = bounds(entries.get("intake"), problems);
     layer.quarantine = bounds(entries.get("quarantine"), problems);
+    (layer.split_into, layer.split_by) = split(entries.get("split"), problems);
+    layer.part = number(entries.get("part"), 1, MOST_PARTS.into(), problems);
     layer.persistent = boolean(entries.get("persistent"), problems);
     layer.count_unroutable = boolean(entries.get("count_unroutable"), problems);
     layer.max_hops = number(entries.get("max_hops"), 1, 64, problems);
@@ -330,6 +339,21 @@ fn bounds(node: Option<&Node>, problems: &mut Problems) -> Bounds {
         max_length: number(entries.get("max_length"), 1, u32::MAX.into(), problems),
         max_bytes: number(entries.get("max_bytes"), 1, i64::MAX, problems),
     }
+}
+
+/// Into how many parts, and by what.
+fn split(node: Option<&Node>, problems: &mut Problems) -> (Option<u8>, Option<SplitBy>) {
+    let (known, what) = (["into", "by"], "parts such as `{into: 2, by: routing_key}`");
+    let Some(entries) = node.and_then(|node| Entries::of(node, what, &known, problems)) else {
+        return (None, None);
+    };
+    let into = number(entries.get("into"), 1, MOST_PARTS.into(), problems);
+    let by =
+        parsed(entries.get("by"), "`routing_key` or the name of a header", problems, |text| match text {
+            "routing_key" => Some(SplitBy::RoutingKey),
+            header => (1..=255).contains(&header.len()).then(|| SplitBy::Header(header.to_owned())),
+        });
+    (into, by)
 }
 
 /// The nodes of a cluster.

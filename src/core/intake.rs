@@ -9,6 +9,7 @@ use super::probe::PROBE_KEY;
 use super::rule::DEFAULT_LEGACY_EXCHANGE;
 use super::settings::{BridgeId, Listen, Probes};
 use super::site::Arguments;
+use super::split::{MOST_PARTS, Split, SplitBy};
 use super::topology::{
     Binding, Bounds, Declare, Destination, Exchange, ExchangeKind, Queue, QueueKind, Topology,
 };
@@ -21,6 +22,9 @@ const DELIVERY_LIMIT: u32 = 10;
 /// Whoever looks into the quarantine puts back what it looked at, and that counts as a delivery. RabbitMQ 4, and a
 /// policy, drop a message that was looked at often; -1 for no limit is known to RabbitMQ 4 only.
 const WITHOUT_LIMIT: u32 = i32::MAX as u32;
+
+/// The binding key of each part at the exchange that splits: all parts are of the same size.
+const WEIGHT: &str = "1";
 
 /// The exchange of AMI events, 14.02 to 14.24 (xivo-amid).
 const AMI_EXCHANGE: &str = "xivo-ami";
@@ -65,6 +69,8 @@ pub struct Intake {
     pub quarantine_bounds: Bounds,
     /// Whose publications are kept from coming back. Who only looks need not know; the bridge itself sees to it.
     pub bridge_id: Option<BridgeId>,
+    /// Whether several instances share the modern events.
+    pub split: Split,
 }
 
 impl Intake {
@@ -74,10 +80,21 @@ impl Intake {
         format!("{}.legacy", self.prefix)
     }
 
-    /// The queue of messages from the modern exchange.
+    /// What comes from the modern exchange.
+    fn modern(&self) -> String {
+        format!("{}.modern", self.prefix)
+    }
+
+    /// The queue of messages from the modern exchange; of a split stream, that of this instance.
     #[must_use]
     pub fn modern_queue(&self) -> String {
-        format!("{}.modern", self.prefix)
+        Split::queue(&self.modern(), self.split.part.unwrap_or(1))
+    }
+
+    /// The queues of all instances.
+    #[must_use]
+    pub fn modern_queues(&self) -> Vec<String> {
+        (1..=self.split.into).map(|part| Split::queue(&self.modern(), part)).collect()
     }
 
     /// The queue of messages that could not be translated.
@@ -86,16 +103,23 @@ impl Intake {
         format!("{}.quarantine", self.prefix)
     }
 
-    fn queues(&self, intake: String) -> Vec<Queue> {
+    /// All its queues.
+    #[must_use]
+    pub fn own_queues(&self) -> Vec<String> {
+        let modern = self.modern_queues().into_iter();
+        modern.chain([self.legacy_queue(), self.quarantine_queue()]).collect()
+    }
+
+    fn queues(&self, intake: Vec<String>) -> Vec<Queue> {
         let counts_deliveries = self.queue_kind == QueueKind::Quorum;
-        let intake = Queue {
-            name: intake,
+        let intake = intake.into_iter().map(|name| Queue {
+            name,
             kind: self.queue_kind,
             single_active_consumer: true,
             delivery_limit: counts_deliveries.then_some(DELIVERY_LIMIT),
             dead_letter_queue: counts_deliveries.then(|| self.quarantine_queue()),
             bounds: self.bounds,
-        };
+        });
         // Read by hand and rarely, by any number of readers.
         let quarantine = Queue {
             name: self.quarantine_queue(),
@@ -105,25 +129,31 @@ impl Intake {
             dead_letter_queue: None,
             bounds: self.quarantine_bounds,
         };
-        vec![intake, quarantine]
+        intake.chain([quarantine]).collect()
     }
 
     /// The exchange that sorts what comes from the modern exchange: what this bridge published, and all else.
     #[must_use]
     pub fn filter_exchange(&self) -> String {
-        format!("{}.filter", self.modern_queue())
+        format!("{}.filter", self.modern())
     }
 
     /// The exchange where this bridge's own publications end: nothing is bound to it.
     #[must_use]
     pub fn own_exchange(&self) -> String {
-        format!("{}.own", self.modern_queue())
+        format!("{}.own", self.modern())
     }
 
     /// The exchange of what others published.
     #[must_use]
     pub fn others_exchange(&self) -> String {
-        format!("{}.others", self.modern_queue())
+        format!("{}.others", self.modern())
+    }
+
+    /// The exchange that splits that over the instances, where there are several.
+    #[must_use]
+    pub fn split_exchange(&self) -> String {
+        format!("{}.split", self.modern())
     }
 
     /// What is needed on the broker of the modern side.
@@ -137,13 +167,17 @@ impl Intake {
         let key = match self.modern_exchange_kind {
             ExchangeKind::Topic => "#",
             // Without arguments a binding to a headers exchange gets every message, whatever its key.
-            ExchangeKind::Headers | ExchangeKind::Direct | ExchangeKind::Fanout => "",
+            ExchangeKind::Headers
+            | ExchangeKind::Direct
+            | ExchangeKind::Fanout
+            | ExchangeKind::ConsistentHash => "",
         };
         let own_exchange = |name: String, kind, alternate| Exchange {
             name: Cow::Owned(name),
             kind,
             declare: Declare::Active,
             alternate,
+            hash_header: None,
         };
         let binding = |source: Cow<'static, str>, destination, key: &str| Binding {
             source,
@@ -152,7 +186,14 @@ impl Intake {
             arguments: Arguments::new(),
         };
         let to_filter = Destination::Exchange(self.filter_exchange().into());
-        let to_queue = || Destination::Queue(self.modern_queue());
+        let to_queue = || Destination::Queue(self.modern());
+        let to_part = |part| {
+            let queue = Destination::Queue(Split::queue(&self.modern(), part));
+            binding(self.split_exchange().into(), queue, WEIGHT)
+        };
+        let whole = binding(self.others_exchange().into(), to_queue(), "");
+        let to_split = Destination::Exchange(self.split_exchange().into());
+        let split = binding(self.others_exchange().into(), to_split, "");
         let own = self.bridge_id.iter().map(|id| Binding {
             source: self.filter_exchange().into(),
             destination: Destination::Exchange(self.own_exchange().into()),
@@ -162,26 +203,47 @@ impl Intake {
                 .into(),
         });
         // From the queue outwards, so that nothing falls out of a way that is half made.
-        let mut bindings = vec![binding(self.others_exchange().into(), to_queue(), "")];
+        let mut bindings = Vec::new();
+        // The way of earlier versions, on which everything came back.
+        let mut obsolete_bindings = vec![binding(name.clone(), to_queue(), key)];
+        if self.split.is_on() {
+            bindings.extend((1..=self.split.into).map(to_part));
+            bindings.push(split);
+            obsolete_bindings.push(whole);
+            obsolete_bindings.extend((self.split.into + 1..=MOST_PARTS).map(to_part));
+        } else {
+            bindings.push(whole);
+            obsolete_bindings.push(split);
+        }
         bindings.extend(own);
         bindings.push(binding(name.clone(), to_filter, key));
+        let splitter = self.split.is_on().then(|| Exchange {
+            hash_header: match &self.split.by {
+                SplitBy::RoutingKey => None,
+                SplitBy::Header(name) => Some(name.clone()),
+            },
+            ..own_exchange(self.split_exchange(), ExchangeKind::ConsistentHash, None)
+        });
         Topology {
             bindings,
-            // The way of earlier versions, on which everything came back.
-            obsolete_bindings: vec![binding(name.clone(), to_queue(), key)],
+            obsolete_bindings,
             exchanges: vec![Exchange {
                 name,
                 kind: self.modern_exchange_kind,
                 declare: self.declare_modern_exchange,
                 alternate: None,
+                hash_header: None,
             }],
-            own_exchanges: vec![
-                own_exchange(self.others_exchange(), ExchangeKind::Fanout, None),
-                own_exchange(self.filter_exchange(), ExchangeKind::Headers, Some(self.others_exchange())),
-                // Last, so that it is the first to go again, and what is bound to it with it.
-                own_exchange(self.own_exchange(), ExchangeKind::Fanout, None),
-            ],
-            queues: self.queues(self.modern_queue()),
+            own_exchanges: splitter
+                .into_iter()
+                .chain([
+                    own_exchange(self.others_exchange(), ExchangeKind::Fanout, None),
+                    own_exchange(self.filter_exchange(), ExchangeKind::Headers, Some(self.others_exchange())),
+                    // Last, so that it is the first to go again, and what is bound to it with it.
+                    own_exchange(self.own_exchange(), ExchangeKind::Fanout, None),
+                ])
+                .collect(),
+            queues: self.queues(self.modern_queues()),
         }
     }
 
@@ -195,10 +257,11 @@ impl Intake {
             kind: *kind,
             declare: Declare::Active,
             alternate: None,
+            hash_header: None,
         });
         let mut topology = Topology {
             exchanges: historical.collect(),
-            queues: self.queues(self.legacy_queue()),
+            queues: self.queues(vec![self.legacy_queue()]),
             ..Topology::default()
         };
         // Old scripts that look for AMI events on `xivo-cti` are served by the broker.
@@ -255,6 +318,7 @@ impl Intake {
                     kind: ExchangeKind::Direct,
                     declare: Declare::Passive,
                     alternate: None,
+                    hash_header: None,
                 });
             }
             let binding = Binding {
@@ -339,6 +403,7 @@ mod tests {
             bounds: Bounds::default(),
             quarantine_bounds: Bounds::default(),
             bridge_id: BridgeId::parse("b1"),
+            split: Split::default(),
         }
     }
 
@@ -525,12 +590,103 @@ mod tests {
             assert_eq!(topology.bindings.last(), Some(&bound(to_filter)));
             assert_eq!(
                 topology.exchanges,
-                [Exchange { name: "xivo".into(), kind, declare: Declare::Passive, alternate: None }]
+                [Exchange {
+                    name: "xivo".into(),
+                    kind,
+                    declare: Declare::Passive,
+                    alternate: None,
+                    hash_header: None
+                }]
             );
             // Earlier versions did without the filter.
             let to_queue = Destination::Queue("cti-bridge.modern".into());
-            assert_eq!(topology.obsolete_bindings, [bound(to_queue)]);
+            assert_eq!(topology.obsolete_bindings[0], bound(to_queue));
         }
+    }
+
+    /// The bindings and obsolete bindings of the modern side, as `exchange → destination key`.
+    fn ways(split: Split) -> [Vec<String>; 2] {
+        let topology = Intake { split, ..intake() }.modern_side(&translator(RULES, also(&[])));
+        [topology.bindings, topology.obsolete_bindings].map(|bindings| {
+            let shown = bindings.iter().filter(|binding| binding.arguments.is_empty()).map(|binding| {
+                let (Destination::Queue(to) | Destination::Exchange(Cow::Owned(to))) = &binding.destination
+                else {
+                    panic!("{binding:?}")
+                };
+                format!("{} → {to} {}", binding.source, binding.key).replace("cti-bridge.modern", "…")
+            });
+            shown.collect()
+        })
+    }
+
+    fn split(into: u8, part: Option<u8>) -> Split {
+        Split { into, by: SplitBy::RoutingKey, part }
+    }
+
+    #[test]
+    fn a_split_stream_has_a_queue_for_each_part_whichever_an_instance_takes() {
+        let [bindings, _] = ways(split(3, Some(2)));
+        assert_eq!(
+            bindings,
+            [
+                "….split → … 1",
+                "….split → ….2 1",
+                "….split → ….3 1",
+                "….others → ….split ",
+                "xivo → ….filter #"
+            ]
+        );
+        let intake = |part| Intake { split: split(3, part), ..intake() };
+        let queue = |part| intake(part).modern_queue();
+        assert_eq!(
+            [None, Some(1), Some(3)].map(queue),
+            ["cti-bridge.modern", "cti-bridge.modern", "cti-bridge.modern.3"]
+        );
+        let side = |part| intake(part).modern_side(&translator(RULES, also(&[])));
+        assert_eq!(side(Some(1)), side(Some(3)));
+        let queues: Vec<_> = side(None).queues.into_iter().map(|queue| queue.name).collect();
+        let parts = ["cti-bridge.modern", "cti-bridge.modern.2", "cti-bridge.modern.3"];
+        assert_eq!(queues[..3], parts);
+        assert_eq!(queues[3..], ["cti-bridge.quarantine"]);
+    }
+
+    #[test]
+    fn of_the_ways_of_a_whole_and_a_split_stream_there_is_only_one() {
+        let [whole, whole_obsolete] = ways(split(1, None));
+        let [halves, halves_obsolete] = ways(split(2, Some(1)));
+        let [thirds, thirds_obsolete] = ways(split(3, Some(1)));
+        let to_queue = |ways: &[String], obsolete: &[String]| {
+            let is_left = |way: &&String| !obsolete.contains(way);
+            ways.iter().filter(is_left).filter(|way| way.contains("others")).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(to_queue(&whole, &halves_obsolete), [""; 0]);
+        assert_eq!(to_queue(&halves, &whole_obsolete), [""; 0]);
+        assert!(
+            halves_obsolete.contains(&"….split → ….3 1".to_owned())
+                && thirds.contains(&"….split → ….3 1".to_owned())
+        );
+        for (wanted, obsolete) in
+            [(whole, whole_obsolete), (halves, halves_obsolete), (thirds, thirds_obsolete)]
+        {
+            assert!(wanted.iter().all(|way| !obsolete.contains(way)), "{wanted:?} {obsolete:?}");
+        }
+    }
+
+    #[test]
+    fn the_splitting_exchange_goes_by_the_header_that_is_named() {
+        let splitter = |by| {
+            let split = Split { into: 2, by, part: None };
+            let topology = Intake { split, ..intake() }.modern_side(&translator(RULES, also(&[])));
+            let exchange =
+                topology.own_exchanges.into_iter().find(|exchange| exchange.name.ends_with(".split"));
+            let exchange = exchange.unwrap();
+            format!("{} {}", exchange.kind.as_str(), serde_json::to_string(&exchange.arguments()).unwrap())
+        };
+        assert_eq!(splitter(SplitBy::RoutingKey), "x-consistent-hash {}");
+        assert_eq!(
+            splitter(SplitBy::Header("tenant_uuid".into())),
+            r#"x-consistent-hash {"hash-header":"tenant_uuid"}"#
+        );
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub mod replay;
 pub mod rule;
 pub mod settings;
 pub mod site;
+pub mod split;
 pub mod step;
 pub mod template;
 pub mod topology;

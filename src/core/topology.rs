@@ -33,20 +33,26 @@ pub struct Exchange {
     pub declare: Declare,
     /// Where messages go that none of its bindings leads anywhere.
     pub alternate: Option<String>,
+    /// The header that a consistent-hash exchange goes by, instead of the routing key.
+    pub hash_header: Option<String>,
 }
 
 impl Exchange {
     /// Its arguments, as they are declared and as the broker shows them.
     #[must_use]
     pub fn arguments(&self) -> Arguments {
-        let alternate =
-            self.alternate.iter().map(|name| (ALTERNATE_EXCHANGE.to_owned(), name.as_str().into()));
-        alternate.collect()
+        let all = [(ALTERNATE_EXCHANGE, &self.alternate), (HASH_HEADER, &self.hash_header)];
+        let given =
+            all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.as_deref()?.into())));
+        given.collect()
     }
 }
 
 /// The argument of an exchange that names its alternate one.
 const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
+
+/// The argument of a consistent-hash exchange that names a header.
+const HASH_HEADER: &str = "hash-header";
 
 /// Whether something is made when it is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +74,8 @@ pub enum ExchangeKind {
     Headers,
     /// Routes everything everywhere.
     Fanout,
+    /// Routes each message to one of its queues, by a hash; of the plugin `rabbitmq_consistent_hash_exchange`.
+    ConsistentHash,
 }
 
 impl ExchangeKind {
@@ -79,6 +87,7 @@ impl ExchangeKind {
             Self::Topic => "topic",
             Self::Headers => "headers",
             Self::Fanout => "fanout",
+            Self::ConsistentHash => "x-consistent-hash",
         }
     }
 }

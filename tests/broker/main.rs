@@ -1,5 +1,6 @@
-//! The bridge as users run it, beside a real RabbitMQ: `scripts/with-broker --plugins rabbitmq_management cargo test
-//! --test broker -- --include-ignored`.
+//! The bridge as users run it, beside a real RabbitMQ: `scripts/with-broker --plugins
+//! rabbitmq_management,rabbitmq_consistent_hash_exchange cargo test --test broker -- --ignored --skip cluster:: --skip
+//! two_brokers::`.
 //!
 //! Every test has a vhost of its own. Nothing sleeps for luck: all waiting is for a condition, with an upper limit.
 
@@ -26,6 +27,7 @@ mod reporting;
 mod restart;
 mod secrets;
 mod site;
+mod split;
 mod start;
 mod stopping;
 mod tls;

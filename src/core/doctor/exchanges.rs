@@ -4,7 +4,7 @@ use super::{Check, Patient, Presence, Presences, State};
 use crate::core::plan::exchange_of;
 use crate::core::site::{Aspect, Exchange, Site};
 use crate::core::step::exchange_differences;
-use crate::core::topology::{self, Declare};
+use crate::core::topology::{self, Declare, ExchangeKind};
 
 const TOPIC: &str = "exchange";
 
@@ -43,6 +43,15 @@ fn missing(needed: &topology::Exchange, is_modern: bool) -> Check {
             format!("`{name}` is not there, so nothing of the platform has run on this virtual host"),
         )
         .advise("is this the broker, the virtual host and the `modern.version` of the platform?"),
+        Declare::Active if needed.kind == ExchangeKind::ConsistentHash => Check::new(
+            TOPIC,
+            State::Unknown,
+            format!(
+                "`{name}` is not there yet; `run` declares it where the broker knows the type `{}`",
+                needed.kind.as_str()
+            ),
+        )
+        .advise("`rabbitmq-plugins enable rabbitmq_consistent_hash_exchange`"),
         Declare::Active => {
             Check::new(TOPIC, State::Ok, format!("`{name}` is not there yet; `run` declares it"))
         }

@@ -149,7 +149,7 @@ pub(super) fn clients(
     is_legacy: impl Fn(&str) -> bool,
     mode: Mode,
 ) -> Vec<Client> {
-    let own = [intake.legacy_queue(), intake.modern_queue(), intake.quarantine_queue()];
+    let own = intake.own_queues();
     let mut bound: HashMap<&str, Vec<&Binding>> = HashMap::new();
     for binding in site.bindings.iter().filter(|binding| is_legacy(&binding.source)) {
         if let Destination::Queue(queue) = &binding.destination

@@ -32,9 +32,10 @@ pub(super) fn bindings<'c>(
                 let (key, arguments) = match kind {
                     // A headers exchange looks at no key and passes it on, and publishers have gone on to set it.
                     ExchangeKind::Headers => (String::new(), by_name(event)),
-                    ExchangeKind::Topic | ExchangeKind::Direct | ExchangeKind::Fanout => {
-                        (key, Arguments::new())
-                    }
+                    ExchangeKind::Topic
+                    | ExchangeKind::Direct
+                    | ExchangeKind::Fanout
+                    | ExchangeKind::ConsistentHash => (key, Arguments::new()),
                 };
                 let binding = Binding {
                     source: modern_exchange.to_owned(),

@@ -74,8 +74,12 @@ impl Needs {
 
     fn rest(&mut self, topology: &Topology, intake: &Intake) {
         for exchange in &topology.own_exchanges {
-            let why = "what the bridge itself published is not to come back".to_owned();
-            self.exchanges.push((exchange_of(exchange), exchange.declare, why));
+            let why = if exchange.name == intake.split_exchange() {
+                "gives each instance of the bridge its part"
+            } else {
+                "what the bridge itself published is not to come back"
+            };
+            self.exchanges.push((exchange_of(exchange), exchange.declare, why.to_owned()));
         }
         for queue in topology.queues.iter().map(queue_of) {
             let why = if queue.name == intake.quarantine_queue() {
@@ -98,6 +102,12 @@ impl Needs {
                 Destination::Exchange(exchange) if *exchange == intake.own_exchange() => {
                     "what the bridge itself published ends there".to_owned()
                 }
+                Destination::Exchange(exchange) if *exchange == intake.split_exchange() => {
+                    "every modern event of others".to_owned()
+                }
+                Destination::Queue(_) if binding.source == intake.split_exchange() => {
+                    "a part of the modern events".to_owned()
+                }
                 Destination::Exchange(exchange) => {
                     format!("AMI events for scripts that bind to `{exchange}`")
                 }
@@ -112,7 +122,13 @@ impl Needs {
             self.bindings.push((binding, why));
         }
         self.obsolete.extend(topology.obsolete_bindings.iter().map(binding_of).map(|binding| {
-            let why = if binding.destination == Destination::Queue(intake.modern_queue()) {
+            let split = intake.split_exchange();
+            let why = if binding.source == intake.others_exchange()
+                || binding.source == split
+                || binding.destination == Destination::Exchange(split)
+            {
+                "an earlier configuration split the events otherwise"
+            } else if matches!(&binding.destination, Destination::Queue(queue) if intake.modern_queues().contains(queue)) {
                 "an earlier version took in what it had published itself"
             } else {
                 "an earlier configuration listened for it"

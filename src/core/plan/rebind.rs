@@ -89,10 +89,7 @@ fn obstacle(queue: &str, site: &Site, intake: &Intake) -> Option<Impossible> {
         help,
         differences: Vec::new(),
     };
-    if [intake.legacy_queue(), intake.modern_queue(), intake.quarantine_queue()]
-        .iter()
-        .any(|own| own == queue)
-    {
+    if intake.own_queues().iter().any(|own| own == queue) {
         return Some(because("it is the bridge's own", "name the queue of a client".to_owned()));
     }
     let Some(found) = site.queue(queue) else {
@@ -142,9 +139,10 @@ fn modern(
                     return Err("a headers exchange has no wildcards".to_owned());
                 }
                 ExchangeKind::Headers => (String::new(), by_name(&modern_name.to_string())),
-                ExchangeKind::Topic | ExchangeKind::Direct | ExchangeKind::Fanout => {
-                    (key.binding_key(), Arguments::new())
-                }
+                ExchangeKind::Topic
+                | ExchangeKind::Direct
+                | ExchangeKind::Fanout
+                | ExchangeKind::ConsistentHash => (key.binding_key(), Arguments::new()),
             };
             Ok(Binding {
                 source: translator.settings().modern_exchange.clone(),

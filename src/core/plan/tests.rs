@@ -3,6 +3,7 @@ use crate::core::catalog::Catalog;
 use crate::core::message::DeliveryMode;
 use crate::core::settings::{BridgeId, Listen, OriginUuid, Probes, Settings, UnknownEvents};
 use crate::core::site::Arguments;
+use crate::core::split::{Split, SplitBy};
 use crate::core::topology::{ExchangeKind, QueueKind};
 use crate::core::version::Version;
 
@@ -49,6 +50,7 @@ fn intake() -> Intake {
         bounds: crate::core::topology::Bounds::default(),
         quarantine_bounds: crate::core::topology::Bounds::default(),
         bridge_id: BridgeId::parse("b1"),
+        split: Split::default(),
     }
 }
 
@@ -254,6 +256,50 @@ fn the_mark_that_the_bridge_binds_is_no_drift_where_nobody_knew_it() {
     let mut site = planned.applied_to(&Site::default());
     bind_exchanges(&mut site, &[("cti-bridge.modern.filter", "cti-bridge.modern.own", "")]);
     assert_eq!(planned.plan.drift(&site), []);
+}
+
+#[test]
+fn a_whole_stream_is_split_and_put_together_again_without_a_way_left_over() {
+    let of = |site: &Site, split: Split| {
+        let intake = Intake { split, ..intake() };
+        Planned {
+            plan: plan(site, &translator((19, 5), default_listen(), "xivo"), &intake, &Options::default()),
+        }
+    };
+    let split = |into| Split { into, by: SplitBy::Header("tenant_uuid".into()), part: None };
+    let whole = planned(&Site::default()).applied_to(&Site::default());
+    let to_thirds = of(&whole, split(3));
+    assert_eq!(
+        actions(&to_thirds.plan),
+        [
+            "+ cti-bridge.modern.split (x-consistent-hash, durable, hash-header=tenant_uuid)",
+            "+ cti-bridge.modern.2 (quorum, single active consumer, to cti-bridge.quarantine after 10 deliveries, \
+             durable)",
+            "+ cti-bridge.modern.3 (quorum, single active consumer, to cti-bridge.quarantine after 10 deliveries, \
+             durable)",
+            "+ `cti-bridge.modern.split` → queue `cti-bridge.modern`, key `1`",
+            "+ `cti-bridge.modern.split` → queue `cti-bridge.modern.2`, key `1`",
+            "+ `cti-bridge.modern.split` → queue `cti-bridge.modern.3`, key `1`",
+            "+ `cti-bridge.modern.others` → exchange `cti-bridge.modern.split`, key ``",
+            "- `cti-bridge.modern.others` → queue `cti-bridge.modern`, key ``",
+        ]
+    );
+    assert_eq!((to_thirds.plan.impossible.len(), to_thirds.plan.conflicts.len()), (0, 0));
+    let thirds = to_thirds.applied_to(&whole);
+    assert!(of(&thirds, split(3)).plan.is_empty());
+    assert_eq!(
+        actions(&of(&thirds, split(2)).plan),
+        ["- `cti-bridge.modern.split` → queue `cti-bridge.modern.3`, key `1`"]
+    );
+    assert_eq!(
+        actions(&planned(&thirds).plan),
+        [
+            "+ `cti-bridge.modern.others` → queue `cti-bridge.modern`, key ``",
+            "- `cti-bridge.modern.others` → exchange `cti-bridge.modern.split`, key ``",
+        ]
+    );
+    let otherwise = Split { by: SplitBy::RoutingKey, ..split(3) };
+    assert_eq!(of(&thirds, otherwise).plan.impossible[0].what, "exchange `cti-bridge.modern.split`");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::core::message::{DeliveryMode, Outcome, Received, ReceivedProperties};
 use crate::core::probe::Run;
 use crate::core::settings::{BridgeId, Listen, OriginUuid, Probes, Settings, UnknownEvents};
 use crate::core::site::{self, Site};
+use crate::core::split::Split;
 use crate::core::topology::{Declare, ExchangeKind, QueueKind, Topology};
 use crate::core::translate::Translator;
 use crate::core::version::Version;
@@ -95,6 +96,7 @@ fn asked(layers: &[&str], listen: Listen) -> Asked {
         bounds: crate::core::topology::Bounds::default(),
         quarantine_bounds: crate::core::topology::Bounds::default(),
         bridge_id: BridgeId::parse("b1"),
+        split: Split::default(),
     };
     Asked { legacy: intake.legacy_side(&translator), translator, mappings }
 }
