@@ -21,6 +21,27 @@ const EXTERNAL_NEEDS: &str = "no password is given, so the client certificate is
     `rabbitmq_auth_mechanism_ssl`, `EXTERNAL` among its `auth_mechanisms`, `ssl_options.verify = verify_peer`, and a \
     user of the certificate's name (see `ssl_cert_login_from`)";
 
+/// RabbitMQ's own, where nobody has configured others.
+const USUAL_FRAME_BYTES: u32 = 128 * 1024;
+
+/// The largest that are taken where the broker has others: headers of half of that nobody has seen.
+const LARGEST_FRAME_BYTES: u32 = 1024 * 1024;
+
+/// Those of a connection that only publishes what we make ourselves.
+const SMALL_FRAME_BYTES: u32 = 32 * 1024;
+
+/// How large the frames of a connection may be.
+///
+/// lapin keeps room for 32 of them for each way, all of which it comes to use as time goes by: 8 MiB with RabbitMQ's
+/// 128 KiB. A body is split over frames; the headers of a message must fit into one.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Frames {
+    /// As large as the broker allows, for messages of others: lapin gives the connection up over a larger one.
+    Whole,
+    /// A quarter of that.
+    Small,
+}
+
 /// Why there is no connection.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConnectError {
@@ -64,7 +85,7 @@ pub async fn connect(address: &BrokerAddress, name: &str) -> Result<Connection, 
     loop {
         let node = address.node(turn);
         let broker = node.to_string();
-        let failed = match timeout(OPEN_TIMEOUT, open(&node, name)).await {
+        let failed = match timeout(OPEN_TIMEOUT, open(&node, name, Frames::Whole)).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(source)) => ConnectError::Failed { broker, source },
             Err(_) => ConnectError::TimedOut { broker },
@@ -82,14 +103,35 @@ pub(super) async fn close(connection: &Connection) {
 }
 
 /// The same to one node and without a limit in time, for who has one.
-pub(super) async fn open(address: &BrokerAddress, name: &str) -> Result<Connection, SetUpError> {
+pub(super) async fn open(
+    address: &BrokerAddress,
+    name: &str,
+    frames: Frames,
+) -> Result<Connection, SetUpError> {
     let properties = ConnectionProperties::default()
         .with_connection_name(name.into())
         .with_client_property(ShortString::from("product"), env!("CARGO_PKG_NAME").into())
         .with_client_property(ShortString::from("version"), env!("CARGO_PKG_VERSION").into());
     let runtime = lapin::runtime::default_runtime()?;
-    let (uri, certificates) = (address.to_uri(OPEN_TIMEOUT), &address.certificates);
-    let opened = Connection::connect_uri_with_config(uri, properties, certificates.to_lapin(), runtime).await;
+    let certificates = &address.certificates;
+    let connect = |frame_max| {
+        let mut uri = address.to_uri(OPEN_TIMEOUT);
+        uri.query.frame_max = Some(frame_max);
+        let (properties, runtime) = (properties.clone(), runtime.clone());
+        Connection::connect_uri_with_config(uri, properties, certificates.to_lapin(), runtime)
+    };
+    let opened = match frames {
+        Frames::Small => connect(SMALL_FRAME_BYTES).await,
+        // lapin writes on all of its room where the size of a frame is not known before. So the usual one is asked for,
+        // and one byte more, which nobody gets but from a broker that has larger ones.
+        Frames::Whole => match connect(USUAL_FRAME_BYTES + 1).await {
+            Ok(connection) if connection.configuration().frame_max() > USUAL_FRAME_BYTES => {
+                close(&connection).await;
+                connect(LARGEST_FRAME_BYTES).await
+            }
+            opened => opened,
+        },
+    };
     opened.map_err(|error| match opening_failed(error, address.tls, certificates.client.is_some()) {
         SetUpError::AccessRefused { text } if address.is_external() => {
             SetUpError::AccessRefused { text: format!("{text}; {EXTERNAL_NEEDS}") }

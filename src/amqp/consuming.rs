@@ -14,10 +14,11 @@ use tokio::time::sleep;
 
 use super::bridge::Direction;
 use super::declare::{SetUpError, short};
+use super::pool::Shared;
 use super::session::confirming;
 
 /// A queue of this name there is not.
-const NOBODY: &str = "cti-bridge.nobody";
+pub(super) const NOBODY: &str = "cti-bridge.nobody";
 
 /// So often is looked whether the broker has said that it takes no messages.
 const LOOK: Duration = Duration::from_millis(10);
@@ -28,7 +29,7 @@ pub(super) struct Source<'s> {
     pub(super) direction: Direction,
     pub(super) queue: &'s str,
     pub(super) connection: &'s Connection,
-    pub(super) publish: &'s Connection,
+    pub(super) publish: &'s Shared,
 }
 
 /// A consumer and its channel.
@@ -40,7 +41,7 @@ pub(super) struct Consuming {
 impl Source<'_> {
     /// Begins to consume, once the broker takes messages.
     pub(super) async fn consume(self, prefetch_count: u16) -> Result<Consuming, SetUpError> {
-        takes_messages(self.publish).await?;
+        takes_messages(&self.publish.connection).await?;
         let channel = self.connection.create_channel().await?;
         // 0 would mean without bounds.
         channel.basic_qos(prefetch_count.max(1), BasicQosOptions::default()).await?;
@@ -63,7 +64,7 @@ impl Source<'_> {
     }
 
     pub(super) fn is_blocked(self) -> bool {
-        self.publish.status().blocked()
+        self.publish.is_blocked()
     }
 
     async fn blocked(self) {

@@ -4,7 +4,7 @@
 //! them is published without waiting, and a delivery is acked when all of it is confirmed. Any fault ends the
 //! loop; what was not acked by then is delivered again to the next session.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use lapin::message::Delivery;
 use lapin::types::ShortString;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, sleep};
 use tracing::warn;
 
@@ -76,6 +77,8 @@ struct Publisher<'l, 'b, 'f, T> {
     link: &'l Link,
     settings: Settings<'b>,
     translate: &'f T,
+    /// Whether something goes to quarantine over another connection: what is behind it waits, for the order's sake.
+    roomy: Cell<bool>,
 }
 
 /// Bridges until everything taken is acked after `stop` became true, or after there is no more need for care
@@ -89,7 +92,7 @@ pub(super) async fn run<'t>(
     translate: &impl Translate<'t>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Fault> {
-    let publisher = Publisher { link, settings, translate };
+    let publisher = Publisher { link, settings, translate, roomy: Cell::new(false) };
     let mut this = Loop { publisher, window: Window::new(), acks: Acks::default(), head: None };
     let mut deliveries = intake.consumer.clone();
     let mut consuming = true;
@@ -106,7 +109,11 @@ pub(super) async fn run<'t>(
         // Nothing below has a budget of its own, and a backlog would keep signals and sockets waiting.
         tokio::task::consume_budget().await;
         let under_way = !this.window.is_empty();
-        let room = if careful { !under_way } else { !this.window.is_sending_again() };
+        let room = match careful || this.publisher.roomy.get() {
+            true => !under_way,
+            false => !this.window.is_sending_again(),
+        };
+        this.publisher.roomy.set(under_way && this.publisher.roomy.get());
         tokio::select! {
             biased;
             settled = poll_fn(|context| this.publisher.poll_settled(&mut this.window, nacks, context)), if under_way => {
@@ -125,7 +132,7 @@ pub(super) async fn run<'t>(
             }
             // The consumer is not cancelled: a quorum queue would hand over to the next one before it has put
             // back what was on its way to this one, and so out of order. It does both at once when the
-            // connection closes.
+            // channel closes.
             _ = &mut stopped, if consuming => consuming = false,
             _ = pulse.tick() => {
                 if !under_way && !progress {
@@ -303,7 +310,19 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
             properties: quarantine::properties(delivery, self.link.direction, cause, Timestamp::now()),
             body: delivery.data.clone(),
         };
-        (Purpose::Quarantine, prepared.send(&self.link.quarantine, true))
+        let link = self.link;
+        let sending = match prepared.is_small() {
+            true => prepared.send(&link.quarantine, true),
+            false => {
+                self.roomy.set(true);
+                Box::pin(async move {
+                    // Polled again when it is the oldest, and so behind all that came before it.
+                    yield_now().await;
+                    prepared.send(link.roomy.channel().await?, true).await
+                })
+            }
+        };
+        (Purpose::Quarantine, sending)
     }
 }
 

@@ -66,6 +66,11 @@ fn words(error: &Error) -> String {
 }
 
 impl Fault {
+    /// Whether a connection is of no use though it is open: nothing comes to an end on it.
+    pub(super) const fn is_of_a_connection(&self) -> bool {
+        matches!(self, Self::Stalled(_) | Self::Unanswered(_))
+    }
+
     /// Whether a message could not even be read: lapin takes no text that is not UTF-8 in a routing key, a
     /// property or the name of a header, and gives the connection up.
     pub(super) fn is_unreadable(&self) -> bool {

@@ -6,7 +6,7 @@ use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation};
 
-use super::properties::{Unpublishable, basic_properties, short};
+use super::properties::{MAX_SMALL_HEADER_BYTES, Unpublishable, basic_properties, short, table_bytes};
 use crate::core::message::Publication;
 
 /// A publish and its confirm. Queues its frames when polled for the first time.
@@ -28,6 +28,14 @@ impl Prepared {
             properties: basic_properties(publication.properties)?,
             body: publication.body,
         })
+    }
+
+    /// Whether the headers fit into small frames, as those of every translation do.
+    pub(super) fn is_small(&self) -> bool {
+        self.properties
+            .headers()
+            .as_ref()
+            .is_none_or(|headers| table_bytes(headers) <= MAX_SMALL_HEADER_BYTES)
     }
 
     pub(super) fn send(self, channel: &Channel, mandatory: bool) -> Sending<'_> {

@@ -11,9 +11,12 @@ use crate::core::message::{
     DeliveryMode, HeaderValue, MARK_HEADER, Mark, Properties, Received, ReceivedProperties,
 };
 
-/// The most that the properties of a message may take. RabbitMQ's frames have 128 KiB, and the rest of the
+/// The most that the headers of a message may take. RabbitMQ's frames have 128 KiB, and the rest of the
 /// header frame needs some of it.
 pub(super) const MAX_HEADER_BYTES: usize = 120 * 1024;
+
+/// The same for what we publish ourselves, in frames of 32 KiB.
+pub(super) const MAX_SMALL_HEADER_BYTES: usize = 24 * 1024;
 
 /// Why a publication cannot be put on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,8 +25,8 @@ pub(super) enum Unpublishable {
     #[error("the {part} has {bytes} bytes, and AMQP allows 255")]
     TooLong { part: &'static str, bytes: usize },
     /// The headers do not fit into one frame.
-    #[error("the headers have {bytes} bytes, and a frame holds {MAX_HEADER_BYTES}")]
-    HeadersTooLarge { bytes: usize },
+    #[error("the headers have {bytes} bytes, and a frame holds {most}")]
+    HeadersTooLarge { bytes: usize, most: usize },
 }
 
 /// The core's view of a delivery.
@@ -83,9 +86,9 @@ pub(super) fn basic_properties(properties: Properties<'_>) -> Result<BasicProper
             };
             headers.insert(short("name of a header", name)?, value);
         }
-        let bytes = table_bytes(&headers);
-        if bytes > MAX_HEADER_BYTES {
-            return Err(Unpublishable::HeadersTooLarge { bytes });
+        let (bytes, most) = (table_bytes(&headers), MAX_SMALL_HEADER_BYTES);
+        if bytes > most {
+            return Err(Unpublishable::HeadersTooLarge { bytes, most });
         }
         basic = basic.with_headers(headers);
     }
@@ -220,11 +223,12 @@ mod tests {
             basic_properties(header("h".repeat(256), String::new())).unwrap_err(),
             Unpublishable::TooLong { part: "name of a header", bytes: 256 }
         );
-        let fits = MAX_HEADER_BYTES - (4 + 1 + 1 + 1 + 4);
+        let most = MAX_SMALL_HEADER_BYTES;
+        let fits = most - (4 + 1 + 1 + 1 + 4);
         assert!(basic_properties(header("h".to_owned(), "x".repeat(fits))).is_ok());
         assert_eq!(
             basic_properties(header("h".to_owned(), "x".repeat(fits + 1))).unwrap_err(),
-            Unpublishable::HeadersTooLarge { bytes: MAX_HEADER_BYTES + 1 }
+            Unpublishable::HeadersTooLarge { bytes: most + 1, most }
         );
     }
 }

@@ -104,9 +104,9 @@ fn basic_properties(from: Properties) -> Result<BasicProperties, Unpublishable> 
     }
     if let Some(headers) = headers {
         let headers = field_table(headers)?;
-        let bytes = table_bytes(&headers);
-        if bytes > MAX_HEADER_BYTES {
-            return Err(Unpublishable::HeadersTooLarge { bytes });
+        let (bytes, most) = (table_bytes(&headers), MAX_HEADER_BYTES);
+        if bytes > most {
+            return Err(Unpublishable::HeadersTooLarge { bytes, most });
         }
         basic = basic.with_headers(headers);
     }

@@ -1,29 +1,31 @@
-//! One session: the connections, channels and the consumer of one direction, which live and die together.
+//! One session: the channels and the consumer of one direction, which live and die together.
 //!
 //! A direction consumes on one connection and publishes on another, because one that publishes can be blocked by the
 //! broker and then could not even ack. Quarantine is on the side where the messages come from; where that is another
-//! broker it takes a third connection. The directions share nothing, so that one of two brokers that is away stops only
-//! what needs it. lapin's own recovery stays off: it hides the loss of a connection and leaves closed channels closed.
+//! broker it takes a third connection. The directions share the connections and nothing else: a session that ends for a
+//! reason of its own closes its channels and leaves the connections to the other direction. lapin's own recovery stays
+//! off: it hides the loss of a connection and leaves closed channels closed.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{join_all, try_join};
-use futures_util::stream::{BoxStream, SelectAll, select_all};
-use lapin::options::ConfirmSelectOptions;
-use lapin::protocol::AMQPErrorKind;
+use futures_util::stream::{LocalBoxStream, SelectAll, select_all};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
-use lapin::{Channel, Connection, ConnectionStatus, ErrorKind};
-use tokio::sync::Mutex;
-use tokio::time::timeout;
+use lapin::{BasicProperties, Channel, Connection, ConnectionState, ConnectionStatus, ErrorKind};
+use tokio::sync::{Mutex, OnceCell};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::address::BrokerAddress;
 use super::bridge::{Bridge, Direction, Side};
-use super::connect::{OPEN_TIMEOUT, open};
-use super::consuming::{Consuming, Source};
+use super::connect::{Frames, OPEN_TIMEOUT, open};
+use super::consuming::{Consuming, NOBODY, Source};
 use super::declare::{SetUpError, declare, short};
 use super::fault::Fault;
+use super::pool::{Notice, Pool, Shared, Use};
 use crate::core::topology::{Binding, Destination, Topology};
 
 /// Why a session could not be opened.
@@ -79,6 +81,7 @@ pub(super) struct Opening<'b> {
     pub(super) prefetch_count: u16,
     /// Which nodes of the clusters: others each time.
     pub(super) turn: usize,
+    pub(super) pool: &'b Pool<'b>,
     /// Held while declaring, so that two sessions do not make the same queue at the same time.
     pub(super) declaring: &'b Mutex<()>,
 }
@@ -90,9 +93,9 @@ pub(super) struct Session {
     /// Nothing while the broker takes no messages.
     consuming: Option<Consuming>,
     intake_queue: String,
-    consume: Connection,
+    consume: Rc<Shared>,
     /// Where the translations go, and where quarantine is if that is another broker.
-    publish: Vec<Connection>,
+    publish: Vec<Rc<Shared>>,
 }
 
 /// What one direction works with.
@@ -103,7 +106,15 @@ pub(super) struct Link {
     /// wrong confirms of a channel, which does no harm where every return means the same.
     pub(super) quarantine: Channel,
     pub(super) quarantine_queue: ShortString,
+    pub(super) roomy: Roomy,
     connections: [ConnectionStatus; 2],
+}
+
+/// A channel to quarantine on a connection of its own, for headers that do not fit into small frames. Such messages are
+/// rare and suspect, so it is opened when there is one.
+pub(super) struct Roomy {
+    address: BrokerAddress,
+    open: OnceCell<(Connection, Channel)>,
 }
 
 /// What a session consists of.
@@ -118,17 +129,26 @@ pub(super) struct Parts<'s> {
 }
 
 /// What the connections of a session report by themselves.
-pub(super) struct Events(SelectAll<BoxStream<'static, (String, lapin::Event)>>);
+pub(super) struct Events(SelectAll<LocalBoxStream<'static, Notice>>);
 
-/// What is worth knowing of it.
-#[derive(Debug)]
-pub(super) enum Notice {
-    /// The broker takes no more messages for now.
-    Blocked { broker: String, reason: String },
-    /// It does again.
-    Unblocked { broker: String },
-    /// The end.
-    Fault(Fault),
+/// How far an opening got.
+struct Progress {
+    broker: String,
+    stage: Stage,
+    connections: Vec<Rc<Shared>>,
+}
+
+/// Why it got no further.
+enum Stuck {
+    Failed(SetUpError),
+    /// A connection that the other direction works on was blocked just then: with a fresh one all is answered.
+    Blocked,
+}
+
+impl From<SetUpError> for Stuck {
+    fn from(error: SetUpError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl Session {
@@ -136,81 +156,124 @@ impl Session {
         let (from, to) = bridge.sides(opening.direction);
         // The source's nodes in turn, and the target's one further each time these are through: every pair comes.
         let rounds = opening.turn / from.address.nodes().count().max(1);
-        let (source, target) = (from.address.node(opening.turn), to.address.node(opening.turn + rounds));
-        let at = Cell::new((&source, Stage::Connecting));
-        let opened = timeout(OPEN_TIMEOUT, Self::build(bridge, opening, [&source, &target], &at)).await;
-        let (address, doing) = at.get();
-        let broker = address.to_string();
+        let nodes = [from.address.node(opening.turn), to.address.node(opening.turn + rounds)];
+        let progress =
+            Progress { broker: nodes[0].to_string(), stage: Stage::Connecting, connections: Vec::new() };
+        let progress = RefCell::new(progress);
+        let opened = timeout(OPEN_TIMEOUT, async {
+            loop {
+                match Self::build(bridge, opening, &nodes, &progress).await {
+                    Ok(session) => return Ok(session),
+                    Err(Stuck::Failed(error)) => return Err(error),
+                    Err(Stuck::Blocked) => {}
+                }
+            }
+        });
+        let opened = opened.await;
+        let Progress { broker, stage: doing, connections } = progress.into_inner();
         match opened {
             Ok(Ok(session)) => Ok(session),
             Ok(Err(source)) => Err(OpenError::Failed { broker, doing, source }),
-            Err(_) => Err(OpenError::TimedOut { broker, doing, after: OPEN_TIMEOUT }),
+            Err(_) => {
+                connections.iter().for_each(|connection| connection.give_up());
+                Err(OpenError::TimedOut { broker, doing, after: OPEN_TIMEOUT })
+            }
         }
     }
 
-    async fn build<'a>(
+    async fn build(
         bridge: &Bridge,
         opening: Opening<'_>,
-        [source, target]: [&'a BrokerAddress; 2],
-        at: &Cell<(&'a BrokerAddress, Stage)>,
-    ) -> Result<Self, SetUpError> {
-        let (from, to) = bridge.sides(opening.direction);
-        let named = |what: &str| format!("cti-bridge {what} {}", opening.direction.code());
+        [source, target]: &[BrokerAddress; 2],
+        progress: &RefCell<Progress>,
+    ) -> Result<Self, Stuck> {
+        let Opening { direction, pool, .. } = opening;
+        let (from, to) = bridge.sides(direction);
+        let at = |broker: &str, stage| {
+            let mut progress = progress.borrow_mut();
+            (progress.broker, progress.stage) = (broker.to_owned(), stage);
+        };
+        let holding = |connection: &Rc<Shared>| {
+            progress.borrow_mut().connections.push(Rc::clone(connection));
+        };
+        progress.borrow_mut().connections.clear();
+        at(&source.to_string(), Stage::Connecting);
         let (consume, publish) =
-            try_join(open(source, &named("consume")), open(source, &named("publish"))).await?;
-        let mut events = vec![Events::of(source, &consume), Events::of(source, &publish)];
+            try_join(pool.take(from, Use::Consume(direction), source), pool.take(from, Use::Publish, source))
+                .await?;
+        [&consume, &publish].into_iter().for_each(holding);
         // First what has to be where the messages come from: they wait there while the other broker is away.
-        at.set((source, Stage::Declaring));
+        at(&consume.broker, Stage::Declaring);
         {
             let _alone = opening.declaring.lock().await;
-            declare_on(&consume, &from.topology).await?;
+            declare_on(&consume.connection, &from.topology).await?;
         }
         let mut publish = vec![publish];
         if !bridge.is_on_one_broker() {
-            at.set((target, Stage::Connecting));
-            let other = open(target, &named("publish")).await?;
-            events.push(Events::of(target, &other));
+            at(&target.to_string(), Stage::Connecting);
+            let other = pool.take(to, Use::Publish, target).await?;
+            holding(&other);
             publish.insert(0, other);
         }
-        at.set((target, Stage::Declaring));
-        if let [to_target, ..] = publish.as_slice() {
-            let _alone = opening.declaring.lock().await;
-            declare_on(to_target, &exchanges_of(&to.topology)).await?;
-        }
-        at.set((source, Stage::Consuming));
-        let link = Link::open(opening.direction, from, &consume, &publish).await?;
-        let intake_queue = from.intake_queue.clone();
-        let source = Source {
-            direction: opening.direction,
-            queue: &intake_queue,
-            connection: &consume,
-            publish: publish.first().unwrap_or(&consume),
+        let ends = [publish.first().unwrap_or(&consume), publish.last().unwrap_or(&consume)];
+        at(&ends[0].broker, Stage::Declaring);
+        let set_up = async {
+            {
+                let _alone = opening.declaring.lock().await;
+                declare_on(&ends[0].connection, &exchanges_of(&to.topology)).await?;
+            }
+            at(&consume.broker, Stage::Consuming);
+            Link::open(direction, from, source, ends.map(Rc::as_ref)).await
         };
+        let link = tokio::select! {
+            biased;
+            link = set_up => link?,
+            () = ends[0].blocked() => return Err(Stuck::Blocked),
+            () = ends[1].blocked() => return Err(Stuck::Blocked),
+        };
+        let events = [&consume].into_iter().chain(&publish).map(|connection| connection.notices());
+        let events = Events(select_all(events));
+        let intake_queue = from.intake_queue.clone();
+        let source =
+            Source { direction, queue: &intake_queue, connection: &consume.connection, publish: ends[0] };
         let consuming = source.consume_unless_blocked(opening.prefetch_count).await?;
-        Ok(Self { link, events: Events(select_all(events)), consuming, intake_queue, consume, publish })
+        Ok(Self { link, events, consuming, intake_queue, consume, publish })
     }
 
     pub(super) fn parts(&mut self) -> Parts<'_> {
         let Self { link, events, consuming, intake_queue, consume, publish } = self;
         let target = publish.first().unwrap_or(consume);
-        let connections = [&*consume, target];
+        let connections = [&consume.connection, &target.connection];
         let direction = link.direction;
-        let source = Source { direction, queue: intake_queue, connection: consume, publish: target };
+        let source =
+            Source { direction, queue: intake_queue, connection: &consume.connection, publish: target };
         Parts { link, events, consuming, source, connections }
     }
 
-    /// Closes what is still open, the publishing connections first, and waits for the brokers to say so.
+    /// Closes what is the session's own, the publishing channels first, and waits for the brokers to say so.
     ///
-    /// Only then has a broker put back what was not acked, and the next consumer gets it in the right order.
-    pub(super) async fn close(self, within: Duration) {
+    /// Only then has a broker put back what was not acked, and the next consumer gets it in the right order. A
+    /// connection that does not answer is given up, and so is one on which nothing came to an end.
+    pub(super) async fn close(self, fault: Option<&Fault>, within: Duration) {
+        let Self { link, consuming, consume, publish, .. } = self;
+        let end = Instant::now() + within;
+        if link.is_blocked() {
+            // It answers nothing; the channels end when it is unblocked.
+            tokio::spawn(async move { link.close().await });
+        } else if timeout(within / 2, link.close()).await.is_err() {
+            publish.iter().for_each(|connection| connection.give_up());
+        }
         // Whoever drops a consumer cancels it.
-        let Self { link: _link, consuming: _consuming, consume, publish, .. } = self;
-        let bye = || ShortString::from("bye");
-        let publish = join_all(publish.iter().map(|connection| connection.close(200, bye())));
-        // A blocked connection cannot say good-bye; its socket closes with the process or when it is
-        // unblocked.
-        let _ = timeout(within / 2, publish).await;
-        let _ = timeout(within / 2, consume.close(200, bye())).await;
+        if let Some(consuming) = consuming
+            && timeout_at(end, consuming.close()).await.is_err()
+        {
+            consume.give_up();
+        }
+        if fault.is_some_and(Fault::is_of_a_connection) {
+            publish.iter().chain([&consume]).for_each(|connection| connection.give_up());
+        }
+        join_all(publish.into_iter().map(|connection| connection.leave(within / 2))).await;
+        consume.leave(within / 2).await;
     }
 }
 
@@ -237,19 +300,33 @@ impl Link {
     async fn open(
         direction: Direction,
         side: &Side,
-        consume: &Connection,
-        publish: &[Connection],
+        node: &BrokerAddress,
+        [target, source]: [&Shared; 2],
     ) -> Result<Self, SetUpError> {
-        let (target, source) = (publish.first().unwrap_or(consume), publish.last().unwrap_or(consume));
-        let publishing = confirming(target).await?;
-        let quarantine = confirming(source).await?;
         Ok(Self {
             direction,
-            publishing,
-            quarantine,
+            publishing: confirming(&target.connection).await?,
+            quarantine: confirming(&source.connection).await?,
             quarantine_queue: short(&side.quarantine_queue)?,
-            connections: [target.status().clone(), source.status().clone()],
+            roomy: Roomy { address: node.clone(), open: OnceCell::default() },
+            connections: [target.connection.status().clone(), source.connection.status().clone()],
         })
+    }
+
+    /// Ends its channels, behind all that is still to be written on them: lapin lets the end of a channel overtake what
+    /// is published on it, and the broker closes a connection on which something comes for a channel that has ended.
+    async fn close(&self) {
+        let roomy = self.roomy.open.get();
+        let channels = [&self.publishing, &self.quarantine].map(async |channel| {
+            let (exchange, nobody) = (ShortString::default(), ShortString::from(NOBODY));
+            let (options, none) = (BasicPublishOptions::default(), BasicProperties::default());
+            let _ = channel.basic_publish(exchange, nobody, options, &[], none).await;
+            let _ = channel.close(200, ShortString::default()).await;
+        });
+        join_all(channels).await;
+        if let Some((connection, _)) = roomy {
+            let _ = connection.close(200, ShortString::from("bye")).await;
+        }
     }
 
     /// Whether the broker has stopped taking messages.
@@ -265,10 +342,20 @@ impl Link {
     }
 }
 
-/// Whether the broker closed a channel only.
-fn is_of_a_channel(error: &lapin::Error) -> bool {
-    let ErrorKind::ProtocolError(refusal) = error.kind() else { return false };
-    matches!(refusal.kind(), AMQPErrorKind::Soft(_))
+impl Roomy {
+    pub(super) async fn channel(&self) -> lapin::Result<&Channel> {
+        let open = async {
+            let connection = open(&self.address, "cti-bridge quarantine", Frames::Whole).await?;
+            let channel = confirming(&connection).await?;
+            Ok((connection, channel))
+        };
+        match self.open.get_or_try_init(|| open).await {
+            Ok((_, channel)) => Ok(channel),
+            Err(SetUpError::Broker(error)) => Err(error),
+            // Refused, where the other connections of the session were let in.
+            Err(_) => Err(ErrorKind::InvalidConnectionState(ConnectionState::Error).into()),
+        }
+    }
 }
 
 /// A channel with publisher confirms.
@@ -279,26 +366,8 @@ pub(super) async fn confirming(connection: &Connection) -> Result<Channel, SetUp
 }
 
 impl Events {
-    fn of(address: &BrokerAddress, connection: &Connection) -> BoxStream<'static, (String, lapin::Event)> {
-        let name = address.to_string();
-        connection.events_listener().map(move |event| (name.clone(), event)).boxed()
-    }
-
     /// The next that matters.
     pub(super) async fn next(&mut self) -> Notice {
-        loop {
-            match self.0.next().await {
-                Some((broker, lapin::Event::ConnectionBlocked(reason))) => {
-                    return Notice::Blocked { broker, reason };
-                }
-                Some((broker, lapin::Event::ConnectionUnblocked)) => return Notice::Unblocked { broker },
-                // A channel that the broker closed. The direction sees it on its own channels; any other one is the
-                // watch's, and what that finds is no fault of the session.
-                Some((_, lapin::Event::Error(error))) if is_of_a_channel(&error) => {}
-                Some((_, lapin::Event::Error(error))) => return Notice::Fault(Fault::Lost(error)),
-                Some(_) => {}
-                None => return Notice::Fault(Fault::Closed),
-            }
-        }
+        self.0.next().await.unwrap_or(Notice::Fault(Fault::Closed))
     }
 }

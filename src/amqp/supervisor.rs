@@ -22,15 +22,16 @@ use super::declare::{Inequivalent, SetUpError};
 use super::direction::{self, Settings, Translate};
 use super::fault::Fault;
 use super::nacks::Nacks;
+use super::pool::{Notice, Pool};
 use super::printable::printable;
-use super::session::{Events, Link, Notice, OpenError, Opening, Parts, Session, Stage};
+use super::session::{Events, Link, OpenError, Opening, Parts, Session, Stage};
 use super::watching;
 use crate::core::message::Received;
 
 /// While the broker is away, so often at most is it said.
 const REMINDER: Duration = Duration::from_secs(10);
 
-/// How long an ended session may take to close its connections.
+/// How long an ended session may take to close its channels, and again to close connections that nobody else needs.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What happens to the bridge as a whole.
@@ -98,7 +99,7 @@ pub(super) async fn supervise<'t>(
 ) -> Result<(), RunError> {
     let state = State { on: &events, consuming: Cell::default(), was_ready: Cell::new(false) };
     let (stop, stopped) = watch::channel(false);
-    let declaring = Mutex::new(());
+    let (pool, declaring) = (Pool::new(bridge), Mutex::new(()));
     let direction = |direction| Supervisor {
         bridge,
         direction,
@@ -109,6 +110,7 @@ pub(super) async fn supervise<'t>(
         backoff: Backoff::default(),
         complaints: Complaints::default(),
         turn: 0,
+        pool: &pool,
         declaring: &declaring,
         stop: stopped.clone(),
     };
@@ -177,6 +179,7 @@ struct Supervisor<'b, E> {
     complaints: Complaints,
     /// Which nodes of the clusters: others after each fault.
     turn: usize,
+    pool: &'b Pool<'b>,
     declaring: &'b Mutex<()>,
     stop: watch::Receiver<bool>,
 }
@@ -191,6 +194,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
                 direction: self.direction,
                 prefetch_count: self.care.borrow().prefetch_count(self.bridge.prefetch_count),
                 turn: self.turn,
+                pool: self.pool,
                 declaring: self.declaring,
             };
             let opened = tokio::select! {
@@ -224,6 +228,9 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         let cause = open_error.to_string();
         // After a careful session it counts as consuming still.
         self.state.lost(self.direction);
+        if is_unreadable(open_error) {
+            self.pool.consume_apart();
+        }
         if lost_while_consuming(open_error) {
             // The first delivery came and ended it, before the session was complete.
             self.care.borrow_mut().begin(bridge.prefetch_count);
@@ -247,6 +254,9 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         if fault.refusal().is_some() || fault.is_unreadable() || in_vain {
             self.care.borrow_mut().begin(bridge.prefetch_count);
             info!(direction, "a message may be the cause: going on one by one");
+        }
+        if fault.is_unreadable() {
+            self.pool.consume_apart();
         }
         // A session that ended before it did anything was no good: do not hurry to the next. But a
         // message that cannot be read is put away by the broker after some more deliveries.
@@ -274,7 +284,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         if ended.is_err() {
             self.state.lost(self.direction);
         }
-        session.close(CLOSE_TIMEOUT).await;
+        session.close(ended.as_ref().err(), CLOSE_TIMEOUT).await;
         ended.unwrap_or_else(|fault| Ended::Fault(fault, began))
     }
 
@@ -413,6 +423,16 @@ async fn watch_for_fault(events: &mut Events, on: &impl Fn(Event)) -> Fault {
 /// Whether the connection was lost when all was declared and deliveries could come.
 const fn lost_while_consuming(error: &OpenError) -> bool {
     matches!(error, OpenError::Failed { doing: Stage::Consuming, source: SetUpError::Broker(_), .. })
+}
+
+/// Whether a message came that cannot even be read.
+fn is_unreadable(error: &OpenError) -> bool {
+    match error {
+        OpenError::Failed { source: SetUpError::Broker(error), .. } => {
+            Fault::Lost(error.clone()).is_unreadable()
+        }
+        _ => false,
+    }
 }
 
 /// The error to end with, for what does not get better by waiting.

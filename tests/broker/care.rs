@@ -4,7 +4,10 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::AMQPValue;
 use serde_json::json;
 
-use super::harness::{NARROW, PASSWORD, World, eventually, long, only_the_second_came_twice, table};
+use super::harness::{
+    NARROW, PASSWORD, World, eventually, long, only_the_second_came_twice, own_connections, table,
+};
+use super::load::{Feeder, TO_LEGACY, all_that_came};
 
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
@@ -118,4 +121,44 @@ async fn a_direction_without_suspects_goes_on_as_usual_while_the_other_is_carefu
     assert_eq!(to_legacy["sessions"], 1);
     only_the_second_came_twice(&to_legacy);
     assert!(to_modern["sessions"].as_u64() > Some(1), "{to_modern}");
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn channels_that_the_broker_closes_leave_the_other_direction_and_the_connections_alone() {
+    let world = World::alone().await;
+    let mut bridge = world
+        .bridge()
+        .env("CTI_BRIDGE_AMQP_URL", world.url_of(NARROW, PASSWORD))
+        .args(["--legacy-event", "auth_tenant_deleted"])
+        .start()
+        .await;
+    let before = own_connections(&world).await;
+    TO_LEGACY.collect(&world).await;
+    let feeder = Feeder::start(world.url(), TO_LEGACY);
+    feeder.goes_on_for(100).await;
+    // Three of them are refused, each among many.
+    let refused = 3;
+    for round in 1..=refused {
+        for number in 0..200 {
+            let uuid = if number == 100 { "forbidden" } else { "tenant" };
+            let event = json!({"name": "auth_tenant_deleted", "data": {"uuid": uuid}});
+            world
+                .client
+                .send("xivo-cti", "auth_tenant_deleted", Default::default(), event.to_string().as_bytes())
+                .await
+                .unwrap();
+        }
+        eventually("the message is in quarantine", async || {
+            (world.client.depth("cti-bridge.quarantine").await == round).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(own_connections(&world).await, before);
+    let events = feeder.finish().await;
+    all_that_came(&world.client, TO_LEGACY, events).await.assert_exactly(events);
+    let (to_legacy, to_modern) = bridge.stop().await;
+    assert_eq!(to_legacy["sessions"], 1, "{to_legacy}");
+    only_the_second_came_twice(&to_legacy);
+    assert!(to_modern["sessions"].as_u64() > Some(u64::from(refused)), "{to_modern}");
 }

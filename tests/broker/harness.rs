@@ -1,5 +1,6 @@
 //! A vhost, a client to publish and to listen with, and the bridge as a child process.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -237,6 +238,21 @@ pub async fn rabbitmqctl_meanwhile(arguments: &[&str]) -> String {
     let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     let run = move || rabbitmqctl(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+/// The bridge's connections on a vhost, what each is for and its process; for a test that is alone.
+pub async fn own_connections(world: &World) -> BTreeMap<String, String> {
+    let listed = rabbitmqctl_meanwhile(&["list_connections", "pid", "vhost", "client_properties"]).await;
+    let mut own = BTreeMap::new();
+    for line in listed.lines() {
+        let [pid, vhost, properties] = line.splitn(3, '\t').collect::<Vec<_>>()[..] else { continue };
+        let Some((_, name)) = properties.split_once("\"cti-bridge ") else { continue };
+        if vhost == world.vhost {
+            let usage = name.split('"').next().unwrap().to_owned();
+            assert_eq!(own.insert(usage, pid.to_owned()), None, "two connections for one use: {listed}");
+        }
+    }
+    own
 }
 
 /// The lists of a vhost that show a site, each in a file.

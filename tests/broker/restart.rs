@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::harness::{Client, World, eventually, rabbitmqctl_meanwhile};
+use super::harness::{Client, World, eventually, own_connections, rabbitmqctl_meanwhile};
 use super::load::{Feeder, TO_LEGACY, TO_MODERN, Way, all_that_came, only_echoes_are_left};
 
 /// As many duplicates there may be in each direction after a fault, and no more.
@@ -58,6 +58,33 @@ async fn connections_closed_under_load_lose_nothing_and_double_little() {
     }
     let faults = u32::try_from(faults).unwrap();
     examine(&world, &mut bridge, ways, feeders, faults * PREFETCH).await;
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn a_shared_connection_closed_under_load_brings_both_directions_back() {
+    let world = World::alone().await;
+    let mut bridge = world.bridge().args(["--prefetch-count", "64"]).start().await;
+    let ways = [TO_LEGACY, TO_MODERN];
+    for way in ways {
+        way.collect(&world).await;
+    }
+    let feeders = ways.map(|way| Feeder::start(world.url(), way));
+    for (faults, usage) in (1..).zip(["publish", "consume"]) {
+        for feeder in &feeders {
+            feeder.goes_on_for(200).await;
+        }
+        let before = own_connections(&world).await;
+        rabbitmqctl_meanwhile(&["close_connection", &before[usage], "maintenance"]).await;
+        eventually("the bridge consumes again", async || {
+            (bridge.said("consuming again").len() >= faults).then_some(())
+        })
+        .await;
+        let after = own_connections(&world).await;
+        assert_eq!(after.len(), 2, "{after:?}");
+        assert_ne!(after[usage], before[usage]);
+    }
+    examine(&world, &mut bridge, ways, feeders, 2 * PREFETCH).await;
 }
 
 /// Ends the load and the bridge, and holds all that came against all that was sent.

@@ -3,9 +3,11 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use serde_json::json;
+use lapin::BasicProperties;
+use lapin::types::AMQPValue;
+use serde_json::{Value, json};
 
-use super::harness::{World, eventually};
+use super::harness::{World, eventually, table};
 
 /// Just enough of AMQP 0-9-1 to publish what a library refuses to write.
 struct Raw(TcpStream);
@@ -134,4 +136,50 @@ async fn what_no_client_can_read_is_put_away_by_the_broker_and_stops_no_other() 
     }
     assert!(bridge.is_running());
     assert_eq!(bridge.id(), process);
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn what_stops_a_classic_queue_for_ever_leaves_the_other_direction_alone() {
+    let world = World::new().await;
+    let mut bridge = world.bridge().args(["--queue-type", "classic"]).start().await;
+    let mut modern = world.client.tap(&[("xivo", "call_form_result")]).await;
+    let mut raw = Raw::connect(&world.vhost);
+    raw.publish(b"caf\xe9.created", &[0, 0], br#"{"name": "bad", "data": {}}"#);
+    raw.close();
+    for number in 0..5 {
+        let event = json!({"name": "call_form_result", "data": {"number": number}});
+        world.client.publish_legacy(&event).await;
+        assert_eq!(modern.event().await["data"], event["data"]);
+        // Once more the one direction begins in vain.
+        let sessions = bridge.said("session ended").len();
+        eventually("it tries again", async || (bridge.said("session ended").len() > sessions).then_some(()))
+            .await;
+    }
+    let sessions = |counts: &Value| counts["sessions"].as_u64().unwrap();
+    let (to_legacy, to_modern) = bridge.stop().await;
+    assert!(sessions(&to_legacy) > 4 && sessions(&to_modern) <= 2, "{to_legacy} {to_modern}");
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn headers_that_nearly_fill_a_frame_go_to_quarantine_whole_and_end_no_session() {
+    let world = World::new().await;
+    let mut bridge = world.bridge().start().await;
+    let mut legacy = world.client.tap(&[("xivo-cti", "call_held")]).await;
+    let mut quarantine = world.client.tap_queue("cti-bridge.quarantine").await;
+    let held = json!({"name": "call_held", "data": {"call_id": "1"}});
+    for length in [20_000, 30_000, 100_000, 40_000] {
+        let headers = table([("h", AMQPValue::LongString("x".repeat(length).into()))]);
+        let properties = BasicProperties::default().with_headers(headers.clone());
+        world.client.publish_with("xivo", "calls", properties.clone(), b"not json").await;
+        // An event with as much goes on without it.
+        world.client.publish_with("xivo", "calls", properties, held.to_string().as_bytes()).await;
+        assert_eq!(legacy.event().await, held);
+        let refused = quarantine.next().await;
+        let kept = refused.properties.headers().as_ref().unwrap().inner().get("cti-bridge-headers");
+        assert_eq!(kept, Some(&AMQPValue::FieldTable(headers)), "{length}");
+    }
+    let (to_legacy, _) = bridge.stop().await;
+    assert_eq!((&to_legacy["sessions"], &to_legacy["quarantined"]), (&json!(1), &json!(4)));
 }
