@@ -12,10 +12,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{iter, option, vec};
 
+use futures_util::future::Either;
 use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use lapin::message::Delivery;
 use lapin::types::ShortString;
+use lapin::{Channel, Confirmation};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, sleep};
@@ -28,10 +30,10 @@ use super::consuming::Consuming;
 use super::counters::DirectionCounters;
 use super::fault::Fault;
 use super::nacks::{Advice, Nacks};
-use super::prepared::{Prepared, Sending};
+use super::prepared::Prepared;
 use super::properties::received;
 use super::quarantine::{self, Cause};
-use super::session::Link;
+use super::session::{Link, Roomy};
 use super::window::{Purpose, Settled, Window};
 use crate::core::message::{Outcome, Publication, Reason, Received, Refusal};
 
@@ -54,31 +56,48 @@ pub(super) struct Settings<'b> {
     pub(super) counters: &'b DirectionCounters,
 }
 
-/// What is sent for one delivery: nearly always one message, for which no list is made.
-type Sendings<'l> = iter::Chain<option::IntoIter<Sent<'l>>, vec::IntoIter<Sent<'l>>>;
+/// A message to send for a delivery.
+struct Outgoing<'l> {
+    purpose: Purpose,
+    prepared: Prepared,
+    by: By<'l>,
+    mandatory: bool,
+    /// Not at once, where it was nacked before.
+    pause: Option<Duration>,
+}
 
-type Sent<'l> = (Purpose, Sending<'l>);
+/// The way that a message takes.
+enum By<'l> {
+    Channel(&'l Channel),
+    /// To quarantine with headers that need a connection of their own.
+    Roomy(&'l Roomy),
+}
+
+/// All that is sent for one delivery: nearly always one message, for which no list is made.
+type Sendings<'l> = iter::Chain<option::IntoIter<Outgoing<'l>>, vec::IntoIter<Outgoing<'l>>>;
 
 /// What becomes of a message; `'t` is what the outcome may borrow from.
 pub(super) trait Translate<'t>: Fn(&Received<'_>) -> Outcome<'t> {}
 
 impl<'t, T: Fn(&Received<'_>) -> Outcome<'t>> Translate<'t> for T {}
 
-struct Loop<'l, 'b, 'f, T> {
-    publisher: Publisher<'l, 'b, 'f, T>,
-    window: Window<Sending<'l>, Delivery>,
+/// `F` is what sending comes to.
+struct Loop<'l, 'b, 'f, T, F> {
+    publisher: Publisher<'l, 'b, 'f, T, F>,
+    window: Window<F, Delivery>,
     acks: Acks,
     /// The last delivery taken, while going one by one.
     head: Option<Fingerprint>,
 }
 
 /// Sends what comes of a delivery.
-struct Publisher<'l, 'b, 'f, T> {
+struct Publisher<'l, 'b, 'f, T, F> {
     link: &'l Link,
     settings: Settings<'b>,
     translate: &'f T,
     /// Whether something goes to quarantine over another connection: what is behind it waits, for the order's sake.
     roomy: Cell<bool>,
+    send: fn(Outgoing<'l>) -> F,
 }
 
 /// Bridges until everything taken is acked after `stop` became true, or after there is no more need for care
@@ -92,7 +111,7 @@ pub(super) async fn run<'t>(
     translate: &impl Translate<'t>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Fault> {
-    let publisher = Publisher { link, settings, translate, roomy: Cell::new(false) };
+    let publisher = Publisher { link, settings, translate, roomy: Cell::new(false), send: Outgoing::send };
     let mut this = Loop { publisher, window: Window::new(), acks: Acks::default(), head: None };
     let mut deliveries = intake.consumer.clone();
     let mut consuming = true;
@@ -160,7 +179,7 @@ pub(super) async fn run<'t>(
                         Some(Err(error)) => return Err(Fault::Consume(error)),
                         None => return Err(Fault::ConsumerEnded { queue: intake.consumer.queue().to_string() }),
                     }
-                    more -= 1;
+                    more = if this.publisher.roomy.get() { 0 } else { more - 1 };
                     // What has come meanwhile, without asking for everything else each time.
                     let Some(next) = (more > 0).then(|| deliveries.next().now_or_never()).flatten() else { break };
                     delivery = next;
@@ -176,7 +195,33 @@ pub(super) async fn run<'t>(
     Ok(())
 }
 
-impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
+/// A publish and its confirm.
+trait Sending: Future<Output = lapin::Result<Confirmation>> {}
+
+impl<F: Future<Output = lapin::Result<Confirmation>>> Sending for F {}
+
+impl<'l> Outgoing<'l> {
+    fn send(self) -> impl Sending + use<'l> {
+        let Self { prepared, by, mandatory, pause, .. } = self;
+        match (by, pause) {
+            (By::Channel(channel), None) => Either::Left(prepared.send(channel, mandatory)),
+            (by, pause) => Either::Right(Box::pin(async move {
+                match pause {
+                    Some(pause) => sleep(pause).await,
+                    // Polled again when it is the oldest, and so behind all that came before it.
+                    None => yield_now().await,
+                }
+                let channel = match by {
+                    By::Channel(channel) => channel,
+                    By::Roomy(roomy) => roomy.channel().await?,
+                };
+                prepared.send(channel, mandatory).await
+            })),
+        }
+    }
+}
+
+impl<'l, 't, T: Translate<'t>, F: Sending> Loop<'l, '_, '_, T, F> {
     fn take(&mut self, delivery: Delivery, care: &RefCell<Care>) {
         let counters = self.publisher.settings.counters;
         counters.received.add(1);
@@ -189,7 +234,8 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
             Err(cause) => sendings(Some(self.publisher.to_quarantine(&delivery, &cause)), Vec::new()),
         };
         care.arrived(delivery.redelivered);
-        self.window.push(delivery, sendings);
+        let send = self.publisher.send;
+        self.window.push(delivery, sendings.map(|outgoing| (outgoing.purpose, send(outgoing))));
     }
 
     /// Remembers the message that was alone under way when the broker closed the channel.
@@ -200,7 +246,7 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
     }
 }
 
-impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
+impl<'l, 't, T: Translate<'t>, F: Sending> Publisher<'l, '_, '_, T, F> {
     /// What is to be sent, or why the message goes to quarantine.
     fn translated(&self, delivery: &Delivery) -> Result<Sendings<'l>, Cause<'t>> {
         let message = received(delivery);
@@ -245,7 +291,10 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
             })
         };
         let mandatory = self.settings.unroutable == Unroutable::Count;
-        let send = |prepared: Prepared| (purpose, prepared.send(&self.link.publishing, mandatory));
+        let send = |prepared| {
+            let by = By::Channel(&self.link.publishing);
+            Outgoing { purpose, prepared, by, mandatory, pause: None }
+        };
         let mut publications = publications.into_iter();
         let first = publications.next().map(prepare).transpose()?;
         let more: Vec<_> = publications.map(prepare).collect::<Result<_, _>>()?;
@@ -257,44 +306,41 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
     /// One queue that takes nothing more must not stop what is behind it for ever.
     fn poll_settled(
         &self,
-        window: &mut Window<Sending<'l>, Delivery>,
+        window: &mut Window<F, Delivery>,
         nacks: &RefCell<Nacks>,
         context: &mut Context<'_>,
     ) -> Poll<Result<Settled<Delivery>, Fault>> {
         window.poll_settled(context, BATCH, |delivery, times| {
-            match nacks.borrow_mut().one_more(times, Instant::now()) {
+            let sendings = match nacks.borrow_mut().one_more(times, Instant::now()) {
                 Advice::Again(pause) => self.again(delivery, pause),
                 Advice::GiveUp => {
                     let detail =
                         "a queue that is bound to its exchange takes nothing more (basic.nack)".to_owned();
                     let refusal = Refusal { reason: Reason::RefusedByBroker, detail, rule: None };
-                    vec![self.to_quarantine(delivery, &Cause::Refused(refusal))]
+                    sendings(Some(self.to_quarantine(delivery, &Cause::Refused(refusal))), Vec::new())
                 }
-            }
+            };
+            sendings.map(|outgoing| (outgoing.purpose, (self.send)(outgoing))).collect()
         })
     }
 
     /// The publications of a delivery once more, after a while.
-    fn again(&self, delivery: &Delivery, pause: Duration) -> Vec<(Purpose, Sending<'l>)> {
+    fn again(&self, delivery: &Delivery, pause: Duration) -> Sendings<'l> {
         // What went to quarantine beside them is there.
         let publications = match (self.translate)(&received(delivery)) {
             Outcome::Publish(publications) | Outcome::Partly(publications, _) => publications,
             Outcome::Answer(_) | Outcome::Echo | Outcome::Dropped | Outcome::Refused(_) => Vec::new(),
         };
-        let later = |(purpose, sending): (Purpose, Sending<'l>)| -> (Purpose, Sending<'l>) {
-            let sending = async move {
-                sleep(pause).await;
-                sending.await
-            };
-            (purpose, Box::pin(sending))
-        };
         match self.published(publications, Purpose::Publication) {
-            Ok(sendings) => sendings.map(later).collect(),
-            Err(cause) => vec![self.to_quarantine(delivery, &cause)],
+            Ok(again) => {
+                let later = |outgoing| Outgoing { pause: Some(pause), ..outgoing };
+                sendings(None, again.map(later).collect())
+            }
+            Err(cause) => sendings(Some(self.to_quarantine(delivery, &cause)), Vec::new()),
         }
     }
 
-    fn to_quarantine(&self, delivery: &Delivery, cause: &Cause<'_>) -> (Purpose, Sending<'l>) {
+    fn to_quarantine(&self, delivery: &Delivery, cause: &Cause<'_>) -> Outgoing<'l> {
         let (reason, detail) = (cause.code(), cause.detail());
         let counters = self.settings.counters;
         counters.quarantined(cause.reason());
@@ -310,22 +356,16 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
             properties: quarantine::properties(delivery, self.link.direction, cause, Timestamp::now()),
             body: delivery.data.clone(),
         };
-        let link = self.link;
-        let sending = match prepared.is_small() {
-            true => prepared.send(&link.quarantine, true),
-            false => {
-                self.roomy.set(true);
-                Box::pin(async move {
-                    // Polled again when it is the oldest, and so behind all that came before it.
-                    yield_now().await;
-                    prepared.send(link.roomy.channel().await?, true).await
-                })
-            }
+        let by = if prepared.is_small() {
+            By::Channel(&self.link.quarantine)
+        } else {
+            By::Roomy(&self.link.roomy)
         };
-        (Purpose::Quarantine, sending)
+        self.roomy.set(self.roomy.get() || matches!(by, By::Roomy(_)));
+        Outgoing { purpose: Purpose::Quarantine, prepared, by, mandatory: true, pause: None }
     }
 }
 
-fn sendings<'l>(first: Option<Sent<'l>>, more: Vec<Sent<'l>>) -> Sendings<'l> {
+fn sendings<'l>(first: Option<Outgoing<'l>>, more: Vec<Outgoing<'l>>) -> Sendings<'l> {
     first.into_iter().chain(more)
 }

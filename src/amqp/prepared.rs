@@ -1,16 +1,11 @@
 //! A publication on its way to the wire, and its confirm.
 
-use std::pin::Pin;
-
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation};
 
 use super::properties::{MAX_SMALL_HEADER_BYTES, Unpublishable, basic_properties, short, table_bytes};
 use crate::core::message::Publication;
-
-/// A publish and its confirm. Queues its frames when polled for the first time.
-pub(super) type Sending<'l> = Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + 'l>>;
 
 /// A publication that is sure to be one on the wire.
 pub(super) struct Prepared {
@@ -38,13 +33,12 @@ impl Prepared {
             .is_none_or(|headers| table_bytes(headers) <= MAX_SMALL_HEADER_BYTES)
     }
 
-    pub(super) fn send(self, channel: &Channel, mandatory: bool) -> Sending<'_> {
+    /// Publishes and waits for the confirm. Queues its frames when polled for the first time.
+    pub(super) async fn send(self, channel: &Channel, mandatory: bool) -> lapin::Result<Confirmation> {
+        let Self { exchange, routing_key, properties, body } = self;
         let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
-        Box::pin(async move {
-            let Self { exchange, routing_key, properties, body } = self;
-            let confirm = channel.basic_publish(exchange, routing_key, options, &body, properties).await?;
-            drop(body);
-            confirm.await
-        })
+        let confirm = channel.basic_publish(exchange, routing_key, options, &body, properties).await?;
+        drop(body);
+        confirm.await
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Window<F, T> {
     deliveries: VecDeque<Entry<T>>,
     /// What they wait for, in the same order: nearly always one for each, so that none has a list of its own.
     confirms: VecDeque<(Purpose, Confirm<F>)>,
+    /// Room for futures, of those that are done: they are large, and one comes for each that goes.
+    room: Vec<Pin<Box<F>>>,
 }
 
 /// Deliveries that are done, all that came before them included.
@@ -58,14 +60,14 @@ struct Entry<T> {
 }
 
 /// One that is waited for, or one that came when the message was sent: that is rare, and large, hence the box.
-type Confirm<F> = Either<F, Box<Ready<lapin::Result<Confirmation>>>>;
+type Confirm<F> = Either<Pin<Box<F>>, Box<Ready<lapin::Result<Confirmation>>>>;
 
 impl<F, T> Window<F, T>
 where
-    F: Future<Output = lapin::Result<Confirmation>> + Unpin,
+    F: Future<Output = lapin::Result<Confirmation>>,
 {
     pub(super) const fn new() -> Self {
-        Self { deliveries: VecDeque::new(), confirms: VecDeque::new() }
+        Self { deliveries: VecDeque::new(), confirms: VecDeque::new(), room: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -83,8 +85,9 @@ where
         // the oldest, hence a waker that does nothing.
         let mut context = Context::from_waker(Waker::noop());
         let before = self.confirms.len();
-        for (purpose, mut sending) in sendings {
-            let confirm = match Pin::new(&mut sending).poll(&mut context) {
+        for (purpose, sending) in sendings {
+            let mut sending = self.placed(sending);
+            let confirm = match sending.as_mut().poll(&mut context) {
                 Poll::Pending => Either::Left(sending),
                 Poll::Ready(confirm) => Either::Right(Box::new(at_once(confirm))),
             };
@@ -100,6 +103,12 @@ where
         });
     }
 
+    fn placed(&mut self, sending: F) -> Pin<Box<F>> {
+        let Some(mut placed) = self.room.pop() else { return Box::pin(sending) };
+        placed.set(sending);
+        placed
+    }
+
     /// Ready when at least the oldest delivery is settled, with as many as are, up to `most`.
     ///
     /// `nacked` says what to send now for a delivery of which a publication was nacked, told how often it was sent again
@@ -112,10 +121,10 @@ where
         most: usize,
         mut nacked: impl FnMut(&T, u32) -> Vec<(Purpose, F)>,
     ) -> Poll<Result<Settled<T>, Fault>> {
-        let Self { deliveries, confirms } = self;
+        let Self { deliveries, confirms, room } = self;
         let mut settled = 0;
         while let Some(oldest) = deliveries.get_mut(settled).filter(|_| settled < most) {
-            match oldest.poll(confirms, context) {
+            match oldest.poll(confirms, room, context) {
                 Poll::Pending => break,
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
                 Poll::Ready(Ok(())) if oldest.nacked => {
@@ -123,7 +132,7 @@ where
                     oldest.waits_for = sendings.len();
                     // Its turn is before all that is behind it.
                     for (purpose, sending) in sendings.into_iter().rev() {
-                        confirms.push_front((purpose, Either::Left(sending)));
+                        confirms.push_front((purpose, Either::Left(Box::pin(sending))));
                     }
                     (oldest.published, oldest.unroutable, oldest.nacked) = (0, 0, false);
                     oldest.again += 1;
@@ -154,10 +163,11 @@ impl<T> Entry<T> {
     fn poll<F>(
         &mut self,
         confirms: &mut VecDeque<(Purpose, Confirm<F>)>,
+        room: &mut Vec<Pin<Box<F>>>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Fault>>
     where
-        F: Future<Output = lapin::Result<Confirmation>> + Unpin,
+        F: Future<Output = lapin::Result<Confirmation>>,
     {
         while self.waits_for > 0 {
             // Cannot be: what a delivery waits for is there.
@@ -166,7 +176,9 @@ impl<T> Entry<T> {
             };
             let (purpose, confirm) = (*purpose, ready!(Pin::new(oldest).poll(context)));
             // Whatever it says, it must not be polled again.
-            confirms.pop_front();
+            if let Some((_, Either::Left(done))) = confirms.pop_front() {
+                room.push(done);
+            }
             self.waits_for -= 1;
             self.published += u64::from(purpose == Purpose::Publication);
             match (confirm, purpose) {
