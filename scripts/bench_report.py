@@ -65,8 +65,11 @@ def show(made):
     for mode, of_mode in made.items():
         columns = COLUMNS.get(mode, [*DELAYS, *COST])
         print(f'\n{mode}: min, median and max of the rounds; CPU in seconds per 100,000 events\n')
-        aligned([['', *(head for head, _, _ in columns)],
-                 *([name, *(told(figures.get(key), form) for _, key, form in columns)] for name, figures in of_mode['figures'].items())])
+        counted = any('lost' in figures for figures in of_mode['figures'].values())
+        aligned([['', *(head for head, _, _ in columns), *(['lost, doubled, reordered'] if counted else [])],
+                 *([name, *(told(figures.get(key), form) for _, key, form in columns),
+                    *([' '.join(str(figures[fault]['max']) for fault in FAULTS[:3])] if counted else [])]
+                   for name, figures in of_mode['figures'].items())])
         for ours, others in of_mode['ratios'].items():
             keys = [key for key in RATIOS if any(key in ratios for ratios in others.values())]
             if keys and mode not in COLUMNS:
