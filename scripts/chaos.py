@@ -46,6 +46,8 @@ def strike(site, kind, due):
         stream.wait_until(lambda: stream.next() >= due, 'nothing is sent')
     if kind == 'broker SIGKILL':
         time.sleep(max(0.0, site.declared + SETTLED - time.monotonic()))
+    for stream in streams:
+        stream.resumed_after(time.monotonic())
     time.sleep(site.chance.uniform(0, 0.5))
     before = [stream.counts() for stream in streams]
     begun, row = time.monotonic(), {'fault': kind, 'directions': {stream.name: {} for stream in streams}}

@@ -54,15 +54,15 @@ class Pair:
                 before = look(before, data)
         except OSError:
             pass
-        # A client that hears nothing does not hear that it is over either.
-        deaf = way == DOWN and way in self.cut and not self.to_reset
+        # Who hears nothing does not hear that it is over either.
+        unheard = way in self.cut and not self.to_reset
+        if way == UP or not unheard:
+            self.ended = self.ended or time.monotonic()
         if way == DOWN:
             self.left = time.monotonic()
-        if not deaf:
-            self.ended = self.ended or time.monotonic()
         if self.to_reset:
             source.close()
-        elif not deaf:
+        elif not unheard:
             for end in (sink, source):
                 try:
                     end.shutdown(socket.SHUT_RDWR)
