@@ -35,11 +35,14 @@ class Struck:
 
 
 def control(*arguments):
+    """What rabbitmqctl says; all that is asked for here can be asked for twice."""
     command = ['rabbitmqctl', '--quiet', *arguments]
-    try:
-        return subprocess.run(command, check=True, capture_output=True, encoding='utf-8', timeout=PATIENCE).stdout
-    except subprocess.SubprocessError as problem:
-        raise Failed(f"{' '.join(command)}: {problem} {getattr(problem, 'stderr', None) or ''}") from None
+    for last in (False, True):
+        try:
+            return subprocess.run(command, check=True, capture_output=True, encoding='utf-8', timeout=PATIENCE).stdout
+        except subprocess.SubprocessError as problem:
+            if last:
+                raise NotStruck(f"{' '.join(command)}: {problem} {getattr(problem, 'stderr', None) or ''}") from None
 
 
 def wait_until(condition, what, seconds=30.0):
