@@ -27,6 +27,8 @@ pub use file::{QUEUE_TYPES, UNKNOWN_EVENTS, read, read_files};
 pub const DEFAULT_FILE: &str = "/etc/cti-bridge/config.yml";
 /// The directory whose `*.yml` files are laid over it, in the order of their names.
 const DEFAULT_DIRECTORY: &str = "/etc/cti-bridge/conf.d";
+/// The quarantine, where nothing is said: a flood of bad messages must not fill the disk.
+const QUARANTINE_BOUNDS: Bounds = Bounds { max_length: Some(100_000), max_bytes: Some(1 << 30) };
 /// The name of a systemd credential that holds the password.
 const CREDENTIAL: &str = "amqp-password";
 
@@ -356,7 +358,7 @@ impl Layer {
             queue_type: self.queue_type.unwrap_or(QueueKind::Quorum),
             queue_prefix: self.queue_prefix.unwrap_or_else(|| "cti-bridge".into()),
             intake: self.intake,
-            quarantine: self.quarantine,
+            quarantine: QUARANTINE_BOUNDS.under(self.quarantine),
             persistent: self.persistent.unwrap_or(false),
             count_unroutable: self.count_unroutable.unwrap_or(true),
             max_hops: self.max_hops.unwrap_or(8),

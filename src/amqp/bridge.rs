@@ -26,6 +26,8 @@ pub struct Bridge {
     pub shutdown_grace: Duration,
     /// How long between two looks at whether all is still there.
     pub watch_period: Duration,
+    /// How long between two looks at whether a direction moves.
+    pub look_period: Duration,
     /// How long to wait for a publisher confirm without any progress.
     pub confirm_timeout: Duration,
     /// What happens is counted here.

@@ -122,6 +122,7 @@ impl Bench {
             unroutable: Unroutable::Count,
             shutdown_grace: Duration::from_secs(5),
             watch_period: Duration::from_millis(200),
+            look_period: PATIENCE,
             confirm_timeout: PATIENCE,
             counters: Arc::clone(&counters),
         };
@@ -172,7 +173,7 @@ impl Bench {
         let (mut running, mut done) = (pin!(running), false);
         tokio::select! {
             result = &mut running => return result,
-            result = timeout(PATIENCE, meanwhile) => done |= result.is_ok(),
+            result = timeout(PATIENCE * 4, meanwhile) => done |= result.is_ok(),
         }
         assert!(done, "the test took too long");
         self.stop.notify_one();
@@ -235,6 +236,17 @@ impl Bench {
             taken.push(consumer.next().await.unwrap().unwrap());
         }
         taken
+    }
+
+    /// The next message of the queue `out`.
+    async fn take_another(&self) -> Delivery {
+        loop {
+            let got = self.channel.basic_get(self.own("out"), BasicGetOptions { no_ack: true }).await;
+            match got.unwrap() {
+                Some(message) => return message.delivery,
+                None => tokio::task::yield_now().await,
+            }
+        }
     }
 
     /// How many messages a queue had when it was deleted, now.
@@ -644,4 +656,54 @@ async fn a_broker_that_never_answers_does_not_keep_the_bridge_from_stopping() {
     };
     bench.run(|_: &Received<'_>| Outcome::Dropped, meanwhile).await.unwrap();
     assert_eq!(bench.counters.snapshot().to_legacy.sessions, 0);
+}
+
+/// Has the queue `out` stand still, or go on.
+async fn out_queue(bench: &Bench, what: &str) {
+    let name = format!("rabbit_misc:r(<<\"{}\">>, queue, <<\"{}\">>)", address().vhost, bench.own("out"));
+    let call = format!("{{ok, Q}} = rabbit_amqqueue:lookup({name}), sys:{what}(amqqueue:get_pid(Q)).");
+    let run = move || std::process::Command::new("rabbitmqctl").args(["--quiet", "eval", &call]).output();
+    let output = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "ok", "{output:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn a_queue_that_confirms_nothing_is_waited_for_longer_each_time() {
+    let mut bench = Bench::new("stalled").await;
+    bench.bridge.confirm_timeout = Duration::from_millis(300);
+    bench.bridge.look_period = Duration::from_millis(100);
+    let translate =
+        |message: &Received<'_>| Outcome::Publish(vec![publication("stalled", "out", message.body)]);
+    let meanwhile = async {
+        bench.happens(Event::Ready { first: true }).await;
+        out_queue(&bench, "suspend").await;
+        let began = tokio::time::Instant::now();
+        let sessions = bench.counters.snapshot().to_legacy.sessions;
+        for number in 0..3 {
+            bench.publish(number.to_string().as_bytes(), BasicProperties::default()).await;
+        }
+        while bench.counters.snapshot().to_legacy.sessions < sessions + 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Once the confirm timeout, and four times.
+        let took = began.elapsed();
+        out_queue(&bench, "resume").await;
+        assert!(took >= Duration::from_millis(1500), "{took:?}");
+        // Each of them may have come several times.
+        while bench.counters.snapshot().to_legacy.acked < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        bench.publish(b"last", BasicProperties::default()).await;
+        let mut came = Vec::new();
+        while came.last().is_none_or(|last| last != "last") {
+            came.extend(bodies(&[bench.take_another().await]));
+        }
+        came.sort();
+        came.dedup();
+        assert_eq!(came, ["0", "1", "2", "last"]);
+    };
+    bench.run(translate, meanwhile).await.unwrap();
+    assert_eq!(bench.counters.snapshot().to_legacy.quarantined, 0);
+    assert_eq!(bench.left_in("intake.modern").await, 0);
 }

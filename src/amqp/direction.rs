@@ -25,10 +25,12 @@ use tracing::warn;
 
 use super::acks::Acks;
 use super::bridge::Unroutable;
+use super::canary;
 use super::care::{Care, Fingerprint};
 use super::consuming::Consuming;
 use super::counters::DirectionCounters;
 use super::fault::Fault;
+use super::motion::Motion;
 use super::nacks::{Advice, Nacks};
 use super::prepared::Prepared;
 use super::properties::received;
@@ -51,9 +53,12 @@ const PULSES: u32 = 30;
 pub(super) struct Settings<'b> {
     pub(super) unroutable: Unroutable,
     pub(super) confirm_timeout: Duration,
+    /// How many of these to wait without any confirm; nothing for ever.
+    pub(super) patience: Option<u32>,
     /// Whether the session began with a suspect.
     pub(super) careful: bool,
     pub(super) counters: &'b DirectionCounters,
+    pub(super) motion: &'b Motion,
 }
 
 /// A message to send for a delivery.
@@ -122,7 +127,7 @@ pub(super) async fn run<'t>(
     let period = settings.confirm_timeout / PULSES;
     let mut pulse = tokio::time::interval_at(Instant::now() + period, period);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut progress, mut still) = (false, 0);
+    let (mut progress, mut still) = (false, 0_u32);
 
     while consuming || !this.window.is_empty() || !this.acks.is_idle() {
         // Nothing below has a budget of its own, and a backlog would keep signals and sockets waiting.
@@ -144,7 +149,8 @@ pub(super) async fn run<'t>(
                 }
                 settings.counters.published.add(settled.published);
                 settings.counters.unroutable.add(settled.unroutable);
-                this.acks.add(settled.last.acker, settled.deliveries);
+                let counted = settings.motion.settle(settled.last.delivery_tag, settled.deliveries);
+                this.acks.add(settled.last.acker, counted);
             }
             written = this.acks.written(), if this.acks.is_writing() => {
                 settings.counters.acked.add(written?);
@@ -161,11 +167,11 @@ pub(super) async fn run<'t>(
                 for (reason, more) in settings.counters.said().left_unsaid(Instant::now()) {
                     warn!(direction = link.direction.code(), reason, more, "more to quarantine");
                 }
-                still = if waiting { still + 1 } else { 0 };
+                still = if waiting { still.saturating_add(1) } else { 0 };
                 progress = false;
                 this.acks.write();
-                if still >= PULSES {
-                    return Err(Fault::Stalled(settings.confirm_timeout));
+                if let Some(times) = settings.patience.filter(|times| still >= PULSES * times) {
+                    return Err(Fault::Stalled(settings.confirm_timeout * times));
                 }
                 if !link.is_open(intake) {
                     return Err(Fault::Closed);
@@ -223,10 +229,19 @@ impl<'l> Outgoing<'l> {
 
 impl<'l, 't, T: Translate<'t>, F: Sending> Loop<'l, '_, '_, T, F> {
     fn take(&mut self, delivery: Delivery, care: &RefCell<Care>) {
-        let counters = self.publisher.settings.counters;
+        let Settings { counters, motion, .. } = self.publisher.settings;
+        motion.take();
+        let mut care = care.borrow_mut();
+        if canary::is_one(&delivery) {
+            motion.canary_comes(delivery.delivery_tag);
+            self.head = None;
+            care.arrived(delivery.redelivered);
+            let onwards = (self.publisher.send)(self.publisher.onwards());
+            self.window.push(delivery, iter::once((Purpose::Answer, onwards)));
+            return;
+        }
         counters.received.add(1);
         counters.redelivered.add(u64::from(delivery.redelivered));
-        let mut care = care.borrow_mut();
         self.head = care.is_on().then(|| Fingerprint::of(&delivery));
         let convicted = self.head.and_then(|head| care.verdict(head)).map(Cause::Refused);
         let sendings = match convicted.map_or_else(|| self.publisher.translated(&delivery), Err) {
@@ -299,6 +314,12 @@ impl<'l, 't, T: Translate<'t>, F: Sending> Publisher<'l, '_, '_, T, F> {
         let first = publications.next().map(prepare).transpose()?;
         let more: Vec<_> = publications.map(prepare).collect::<Result<_, _>>()?;
         Ok(sendings(first.map(send), more.into_iter().map(send).collect()))
+    }
+
+    /// What comes of a canary.
+    fn onwards(&self) -> Outgoing<'l> {
+        let by = By::Channel(&self.link.publishing);
+        Outgoing { purpose: Purpose::Answer, prepared: canary::onwards(), by, mandatory: false, pause: None }
     }
 
     /// Settles what is confirmed, and sends again or to quarantine what is nacked.

@@ -23,6 +23,9 @@ pub(super) enum Fault {
     /// The stream of deliveries ended by itself; so it is when somebody deletes the queue.
     #[error("the broker ended the consumer of `{queue}`: was the queue deleted?")]
     ConsumerEnded { queue: String },
+    /// Messages wait in the queue and none of them comes.
+    #[error("nothing comes from `{queue}`, though there is something in it")]
+    Silent { queue: String },
     /// A publication was not confirmed.
     #[error("publishing failed: {}", printable(_0))]
     Publish(Error),

@@ -12,6 +12,7 @@ mod backoff;
 mod bridge;
 #[cfg(test)]
 mod broker_tests;
+mod canary;
 mod care;
 mod connect;
 mod consuming;
@@ -22,7 +23,9 @@ mod fault;
 #[cfg(test)]
 mod hostile_tests;
 mod migrator;
+mod motion;
 mod nacks;
+mod pace;
 mod playing;
 mod pool;
 mod prepared;
@@ -36,6 +39,7 @@ mod recorded;
 mod session;
 mod shelf;
 mod sparing;
+mod stalls;
 mod supervisor;
 mod tapping;
 mod tls;

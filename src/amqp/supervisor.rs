@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::backoff::Backoff;
 use super::bridge::{Bridge, Direction};
+use super::canary;
 use super::care::Care;
 use super::connect::OPEN_TIMEOUT;
 use super::consuming::{Consuming, Source};
@@ -21,15 +22,24 @@ use super::counters::DirectionCounters;
 use super::declare::{Inequivalent, SetUpError};
 use super::direction::{self, Settings, Translate};
 use super::fault::Fault;
+use super::motion::Motion;
 use super::nacks::Nacks;
+use super::pace::{Hold, Pace};
 use super::pool::{Notice, Pool};
 use super::printable::printable;
 use super::session::{Events, Link, OpenError, Opening, Parts, Session, Stage};
+use super::stalls::Stalls;
 use super::watching;
 use crate::core::message::Received;
 
 /// While the broker is away, so often at most is it said.
 const REMINDER: Duration = Duration::from_secs(10);
+
+/// While a direction is held up, so often at most is it said.
+const HOLD_REMINDER: Duration = Duration::from_secs(300);
+
+/// How long a canary may take to come home when the bridge is told to stop.
+const CANARY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long an ended session may take to close its channels, and again to close connections that nobody else needs.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -37,13 +47,15 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// What happens to the bridge as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// Both directions consume.
+    /// Both directions move, or stand by for another bridge.
     Ready {
         /// For the first time.
         first: bool,
     },
-    /// The session ended; another one will be tried.
+    /// One of them does not any more: its session ended, or what comes in does not go out.
     Lost,
+    /// Something should have come and did not. Another session may help.
+    Silent,
     /// A broker takes no messages for now. Nothing is lost.
     Blocked,
     /// It does again.
@@ -79,7 +91,7 @@ pub enum RunError {
 /// between 100 ms and 5 s, and logged here.
 ///
 /// # Errors
-/// Only before both directions have consumed for the first time, and only for what waiting does not cure.
+/// Only before both directions have moved for the first time, and only for what waiting does not cure.
 pub async fn run(
     bridge: &Bridge,
     events: impl Fn(Event),
@@ -97,7 +109,7 @@ pub(super) async fn supervise<'t>(
     events: impl Fn(Event),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let state = State { on: &events, consuming: Cell::default(), was_ready: Cell::new(false) };
+    let state = State { on: &events, moving: Cell::default(), was_ready: Cell::new(false) };
     let (stop, stopped) = watch::channel(false);
     let (pool, declaring) = (Pool::new(bridge), Mutex::new(()));
     let direction = |direction| Supervisor {
@@ -107,6 +119,7 @@ pub(super) async fn supervise<'t>(
         counters: bridge.counters.of(direction),
         care: RefCell::new(first_care(bridge, direction)),
         nacks: RefCell::default(),
+        stalls: Stalls::default(),
         backoff: Backoff::default(),
         complaints: Complaints::default(),
         turn: 0,
@@ -121,7 +134,7 @@ pub(super) async fn supervise<'t>(
         ended = &mut both => return ended.map(drop),
         () = shutdown => {}
     }
-    if state.consuming.get() != [false; 2] {
+    if state.moving.get() != [false; 2] {
         events(Event::Draining);
     }
     stop.send_replace(true);
@@ -131,37 +144,35 @@ pub(super) async fn supervise<'t>(
 /// What both directions together are doing.
 struct State<'e, E> {
     on: &'e E,
-    consuming: Cell<[bool; 2]>,
+    moving: Cell<[bool; 2]>,
     was_ready: Cell<bool>,
 }
 
 impl<E: Fn(Event)> State<'_, E> {
-    /// Whether both directions consume, before this and after it.
-    fn set(&self, direction: Direction, consuming: bool) -> (bool, bool) {
-        let mut both = self.consuming.get();
-        both[usize::from(direction == Direction::ToModern)] = consuming;
-        let before = self.consuming.replace(both);
-        (before == [true; 2], both == [true; 2])
+    /// What moved before this, and what moves now.
+    fn set(&self, direction: Direction, moving: bool) -> ([bool; 2], [bool; 2]) {
+        let mut both = self.moving.get();
+        both[usize::from(direction == Direction::ToModern)] = moving;
+        (self.moving.replace(both), both)
     }
 
-    fn began(&self, direction: Direction) {
+    fn moves(&self, direction: Direction) {
         let first = !self.was_ready.get();
         match self.set(direction, true) {
-            (false, true) => {
+            (before, now) if before == now => {}
+            (_, [true, true]) => {
                 self.was_ready.set(true);
                 (self.on)(Event::Ready { first });
                 if !first {
                     info!("consuming again");
                 }
             }
-            (false, false) => info!(direction = direction.code(), "one direction consumes"),
-            // From a careful session to a usual one.
-            (true, _) => {}
+            _ => info!(direction = direction.code(), "one direction moves"),
         }
     }
 
-    fn lost(&self, direction: Direction) {
-        if let (true, false) = self.set(direction, false) {
+    fn stands(&self, direction: Direction) {
+        if let ([true, true], [false, _] | [_, false]) = self.set(direction, false) {
             (self.on)(Event::Lost);
         }
     }
@@ -175,6 +186,7 @@ struct Supervisor<'b, E> {
     counters: &'b DirectionCounters,
     care: RefCell<Care>,
     nacks: RefCell<Nacks>,
+    stalls: Stalls,
     backoff: Backoff,
     complaints: Complaints,
     /// Which nodes of the clusters: others after each fault.
@@ -227,7 +239,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         let bridge = self.bridge;
         let cause = open_error.to_string();
         // After a careful session it counts as consuming still.
-        self.state.lost(self.direction);
+        self.state.stands(self.direction);
         if is_unreadable(open_error) {
             self.pool.consume_apart();
         }
@@ -249,8 +261,17 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
     fn ended(&mut self, fault: &Fault, began: Began) -> Duration {
         let bridge = self.bridge;
         let direction = self.direction.code();
+        if let Fault::Silent { .. } = fault {
+            (self.state.on)(Event::Silent);
+        }
         let progress = self.counters.acked.get() > began.acked;
         let in_vain = self.counters.received.get() > began.received && !progress;
+        if progress {
+            self.stalls.over();
+        }
+        if let Fault::Stalled(_) = fault {
+            self.stalls.one_more();
+        }
         if fault.refusal().is_some() || fault.is_unreadable() || in_vain {
             self.care.borrow_mut().begin(bridge.prefetch_count);
             info!(direction, "a message may be the cause: going on one by one");
@@ -273,7 +294,6 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
     /// Runs the direction until it ends.
     async fn run_session<'t>(&mut self, mut session: Session, translate: &impl Translate<'t>) -> Ended {
         self.counters.session_began();
-        self.state.began(self.direction);
         self.complaints = Complaints::default();
         let began = Began {
             at: Instant::now(),
@@ -282,7 +302,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         };
         let ended = self.until_ended(&mut session, translate).await;
         if ended.is_err() {
-            self.state.lost(self.direction);
+            self.state.stands(self.direction);
         }
         session.close(ended.as_ref().err(), CLOSE_TIMEOUT).await;
         ended.unwrap_or_else(|fault| Ended::Fault(fault, began))
@@ -294,6 +314,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         link: &Link,
         consuming: &mut Option<Consuming>,
         source: Source<'_>,
+        motion: &Motion,
         translate: &impl Translate<'t>,
         stop: watch::Receiver<bool>,
     ) -> Result<(), Fault> {
@@ -311,8 +332,10 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
             let settings = Settings {
                 unroutable: bridge.unroutable,
                 confirm_timeout: bridge.confirm_timeout,
+                patience: self.stalls.patience(),
                 careful: self.care.borrow().is_on(),
                 counters: self.counters,
+                motion,
             };
             let (care, nacks) = (&self.care, &self.nacks);
             direction::run(link, intake, settings, care, nacks, translate, stop.clone()).await?;
@@ -326,6 +349,37 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         }
     }
 
+    /// Says how the direction gets on, where that is something new.
+    fn teller(&self) -> impl Fn(Pace) {
+        let direction = self.direction.code();
+        let said: Cell<Option<(Pace, Instant)>> = Cell::new(None);
+        move |pace| {
+            match pace {
+                Pace::Moving | Pace::StandingBy => self.state.moves(self.direction),
+                Pace::Held(_) | Pace::Silent => self.state.stands(self.direction),
+            }
+            let before = said.get();
+            if before.is_some_and(|(before, when)| before == pace && when.elapsed() < HOLD_REMINDER) {
+                return;
+            }
+            said.set(Some((pace, Instant::now())));
+            match pace {
+                Pace::StandingBy if before.is_none_or(|(before, _)| before != pace) => {
+                    info!(direction, "standing by for another bridge")
+                }
+                Pace::Held(hold) => {
+                    if let Some(cause) = words(hold) {
+                        warn!(direction, cause, "what comes in does not go out");
+                    }
+                }
+                Pace::Moving if matches!(before, Some((Pace::Held(_), _))) => {
+                    info!(direction, "moving again")
+                }
+                Pace::Moving | Pace::StandingBy | Pace::Silent => {}
+            }
+        }
+    }
+
     async fn until_ended<'t>(
         &self,
         session: &mut Session,
@@ -334,7 +388,9 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         let bridge = self.bridge;
         let Parts { link, events, consuming, source, connections } = session.parts();
         let (stop, stopped) = watch::channel(false);
-        let mut running = Box::pin(self.consume(link, consuming, source, translate, stopped));
+        let motion = Motion::default();
+        let mut running = Box::pin(self.consume(link, consuming, source, &motion, translate, stopped));
+        let tell = self.teller();
         let mut told = self.stop.clone();
 
         // The direction is asked first: it knows best what an error of its channels means.
@@ -343,7 +399,14 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
             ended = &mut running => return ended.map(|()| Ended::Stopped),
             fault = watch_for_fault(events, self.state.on) => return Err(fault),
             fault = watching::watch(bridge, link, connections) => return Err(fault),
+            fault = canary::observe(bridge, link, source, &motion, tell) => return Err(fault),
             _ = told.wait_for(|stop| *stop) => {}
+        }
+        // One that is on its way need not wait for the next bridge.
+        tokio::select! {
+            biased;
+            ended = &mut running => return ended.map(|()| Ended::Stopped),
+            _ = timeout(CANARY_TIMEOUT, motion.canary_home()) => {}
         }
 
         let grace = bridge.shutdown_grace - CLOSE_TIMEOUT.min(bridge.shutdown_grace / 5);
@@ -388,6 +451,21 @@ struct Began {
     at: Instant,
     received: u64,
     acked: u64,
+}
+
+/// What to say of it; the broker's own words are told elsewhere.
+const fn words(hold: Hold) -> Option<&'static str> {
+    match hold {
+        Hold::Blocked => None,
+        Hold::Unconfirmed => Some(
+            "the broker does not confirm what was published; is there a queue on the other side that has lost most of \
+             its nodes? `rabbitmqctl list_queues name state` shows it",
+        ),
+        Hold::Unanswered => Some(
+            "the broker does not take a message to the intake queue, or does not answer; `rabbitmqctl list_queues name \
+             state` shows whether the queue has a leader",
+        ),
+    }
 }
 
 /// Another consumer, however long the broker takes no messages.

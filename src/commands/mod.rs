@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod explain;
 pub mod listening;
 pub mod look;
+pub mod manager;
 pub mod mappings;
 pub mod plan;
 pub mod plan_file;

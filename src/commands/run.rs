@@ -5,11 +5,13 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, Interval, interval_at};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
+use super::manager::Manager;
 use super::{Failure, daemon, runtime, settings};
 use crate::amqp::{
     self, Bridge, BrokerAddress, Counters, DirectionSnapshot, Event, Inequivalent, Object, RunError, Side,
@@ -24,6 +26,8 @@ use crate::exit_code::Exit;
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// How long between two looks at whether all is still there: what is gone is noticed within twice this time.
 const WATCH_PERIOD: Duration = Duration::from_secs(10);
+/// How long between two looks at whether a direction moves: that it does not is known after the second.
+const LOOK_PERIOD: Duration = Duration::from_secs(10);
 /// Without any confirm for this long, a broker that is not blocked is taken for hung.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -70,6 +74,7 @@ fn bridge(config: &Config) -> Result<Bridge, Failure> {
         unroutable: if config.count_unroutable { Unroutable::Count } else { Unroutable::Ignore },
         shutdown_grace: SHUTDOWN_GRACE,
         watch_period: WATCH_PERIOD,
+        look_period: LOOK_PERIOD,
         confirm_timeout: CONFIRM_TIMEOUT,
         counters: Arc::new(Counters::default()),
     })
@@ -79,13 +84,14 @@ async fn serve(bridge: &Bridge, config: &Config) -> Result<Exit, Failure> {
     let no_signals = |error| Failure::new(Exit::Bug, format!("cannot wait for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let manager = Manager::of_this_process();
     let shutdown = async {
         let name = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };
         info!(signal = name, "stopping");
-        notify(sd_notify::NotifyState::Stopping);
+        manager.tell(NotifyState::Stopping);
     };
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -101,31 +107,37 @@ async fn serve(bridge: &Bridge, config: &Config) -> Result<Exit, Failure> {
             "classic queues lose what is in them when the broker stops, and one message that no client can read stops them"
         );
     }
-    let was_ready = Cell::new(false);
-    let on = |event: Event| {
-        if let Event::Ready { first: true } = event {
-            was_ready.set(true);
+    let is_silent = Cell::new(false);
+    let on = |event: Event| match event {
+        Event::Ready { first } => {
+            is_silent.set(false);
+            manager.tell(NotifyState::Status("both directions move"));
+            if !first {
+                return;
+            }
             info!(
                 legacy_queue = bridge.legacy.intake_queue,
                 modern_queue = bridge.modern.intake_queue,
                 legacy_bindings = bridge.legacy.topology.bindings.len(),
                 "ready"
             );
-            notify(sd_notify::NotifyState::Ready);
+            manager.tell(NotifyState::Ready);
         }
+        Event::Lost => manager.tell(NotifyState::Status("not moving; the log says why")),
+        Event::Silent => is_silent.set(true),
+        Event::Blocked | Event::Unblocked | Event::Draining => {}
     };
-    let running = amqp::run(bridge, on, shutdown);
-    let result = match config.status_interval {
-        None => running.await,
-        Some(period) => {
-            let mut status = interval_at(Instant::now() + period, period);
-            let mut running = std::pin::pin!(running);
-            loop {
-                tokio::select! {
-                    result = &mut running => break result,
-                    _ = status.tick() => tell(&bridge.counters.snapshot(), "status"),
-                }
-            }
+    let mut running = std::pin::pin!(amqp::run(bridge, on, shutdown));
+    let (mut status, mut watchdog) = (every(config.status_interval), every(manager.watchdog_period()));
+    let result = loop {
+        tokio::select! {
+            result = &mut running => break result,
+            () = status.next() => tell(&bridge.counters.snapshot(), "status"),
+            // A broker that is away, takes no messages or confirms none is no reason to start anew: that would count as
+            // one more delivery of what is under way.
+            () = watchdog.next() => if !is_silent.get() {
+                manager.tell(NotifyState::Watchdog);
+            },
         }
     };
     match result {
@@ -137,9 +149,20 @@ async fn serve(bridge: &Bridge, config: &Config) -> Result<Exit, Failure> {
     }
 }
 
-/// systemd is told where there is one; that it cannot be reached changes nothing.
-fn notify(state: sd_notify::NotifyState<'_>) {
-    let _ = sd_notify::notify(&[state]);
+/// What comes round again and again, or never.
+struct Every(Option<Interval>);
+
+fn every(period: Option<Duration>) -> Every {
+    Every(period.map(|period| interval_at(Instant::now() + period, period)))
+}
+
+impl Every {
+    async fn next(&mut self) {
+        match &mut self.0 {
+            Some(interval) => drop(interval.tick().await),
+            None => std::future::pending().await,
+        }
+    }
 }
 
 fn cannot_run(error: &RunError, config: &Config) -> Failure {

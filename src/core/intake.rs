@@ -17,7 +17,7 @@ use super::translate::Translator;
 
 /// A message that was delivered so often and never acked ends every session. It is delivered alone by then, so
 /// that this counts against no other, and seldom enough for a broker that restarts again and again.
-const DELIVERY_LIMIT: u32 = 10;
+pub(crate) const DELIVERY_LIMIT: u32 = 10;
 
 /// Whoever looks into the quarantine puts back what it looked at, and that counts as a delivery. RabbitMQ 4, and a
 /// policy, drop a message that was looked at often; -1 for no limit is known to RabbitMQ 4 only.

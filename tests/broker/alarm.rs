@@ -44,8 +44,11 @@ async fn restarts_during_an_alarm_put_nothing_in_quarantine() {
             bridge.stop().await;
         }
     }
-    let mut last = world.bridge().start().await;
+    let mut last = world.bridge().spawn();
+    last.says("the broker takes no messages for now").await;
+    assert!(last.said("ready").is_empty(), "nothing moves");
     alarm(&broker("BROKER_NODE"), false).await;
+    last.says("ready").await;
     for way in ways {
         let mut tap = world.client.tap_queue(way.out).await;
         Came::take(&mut tap, EVENTS).await.assert_exactly(EVENTS);

@@ -19,6 +19,7 @@ mod harness;
 mod hostile;
 mod load;
 mod migration;
+mod motion;
 mod nodes;
 mod order;
 mod quarantine;

@@ -1,10 +1,57 @@
 //! What operators and service managers are told.
 
 use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::harness::{World, eventually, only_the_second_came_twice, own_connections};
+use super::harness::{Setup, World, eventually, only_the_second_came_twice, own_connections};
+
+/// A service manager, as far as it listens.
+pub struct Manager {
+    path: PathBuf,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl Manager {
+    pub fn new(world: &World) -> Self {
+        let path = world.directory().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::downgrade(&heard);
+        thread::spawn(move || {
+            let mut buffer = [0; 1024];
+            while let Some(heard) = kept.upgrade() {
+                if let Ok(length) = socket.recv(&mut buffer) {
+                    let text = std::str::from_utf8(&buffer[..length]).unwrap();
+                    heard.lock().unwrap().extend(text.lines().map(str::to_owned));
+                }
+            }
+        });
+        Self { path, heard }
+    }
+
+    /// A bridge that tells this one, and would be watched by it.
+    pub fn starts(&self, setup: Setup) -> Setup {
+        setup.env("NOTIFY_SOCKET", &self.path).env("WATCHDOG_USEC", "3600000000")
+    }
+
+    pub fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    /// Waits until this was said so often.
+    pub async fn hears(&self, what: &str, times: usize) {
+        eventually(what, async || {
+            (self.heard().iter().filter(|line| *line == what).count() >= times).then_some(())
+        })
+        .await;
+    }
+}
 
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
@@ -80,26 +127,29 @@ async fn a_status_is_said_without_traffic_too() {
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
 async fn the_service_manager_is_told_when_the_bridge_is_ready_and_when_it_stops() {
     let world = World::new().await;
-    let path = world.directory().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_nonblocking(true).unwrap();
-    let mut told = Vec::new();
-    let mut hear = async |what: &str| {
-        eventually(what, async || {
-            let mut buffer = [0; 1024];
-            while let Ok(length) = socket.recv(&mut buffer) {
-                let text = std::str::from_utf8(&buffer[..length]).unwrap();
-                told.extend(text.lines().map(str::to_owned));
-            }
-            told.iter().any(|line| line == what).then_some(())
-        })
-        .await;
-        told.clone()
-    };
-    let mut bridge = world.bridge().env("NOTIFY_SOCKET", &path).start().await;
-    assert_eq!(hear("READY=1").await, ["READY=1"]);
+    let manager = Manager::new(&world);
+    let mut bridge = manager.starts(world.bridge()).start().await;
+    manager.hears("READY=1", 1).await;
     bridge.stop().await;
-    assert_eq!(hear("STOPPING=1").await, ["READY=1", "STOPPING=1"]);
+    manager.hears("STOPPING=1", 1).await;
+    assert_eq!(manager.heard(), ["STATUS=both directions move", "READY=1", "STOPPING=1"]);
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn a_service_manager_that_does_not_listen_holds_nobody_up() {
+    let world = World::new().await;
+    let path = world.directory().join("deaf");
+    let _socket = UnixDatagram::bind(&path).unwrap();
+    // A thousand messages a second: the socket has room for some ten.
+    let setup = world.bridge().env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "2000");
+    let mut bridge = setup.args(["--status-interval", "1"]).start().await;
+    eventually("time goes by", async || (bridge.said("status").len() >= 4).then_some(())).await;
+    let mut tap = world.client.tap(&[("xivo-cti", "call_held")]).await;
+    let held = json!({"name": "call_held", "data": {}});
+    world.client.publish("xivo", "calls.hold.created", held.to_string()).await;
+    assert_eq!(tap.event().await, held);
+    bridge.stop().await;
 }
 
 #[tokio::test]

@@ -41,7 +41,12 @@ fn check(needed: &topology::Queue, is_quarantine: bool, site: &Site, presences: 
             if let Some(refused) = found.and_then(|found| inequivalent(found, needed)) {
                 return refused;
             }
-            consumers(name, is_quarantine, site, counted)
+            let consumers = consumers(name, is_quarantine, site, counted);
+            let messages = found.and_then(|found| found.messages).unwrap_or(0);
+            if consumers.state == State::Ok && messages >= needed.bounds.alarm_at().into() {
+                return filling(needed, is_quarantine, messages);
+            }
+            consumers
         }
     }
 }
@@ -60,6 +65,23 @@ fn inequivalent(found: &Queue, needed: &topology::Queue) -> Option<Check> {
     Some(Check::new(TOPIC, State::Fail, finding).advise(
         "set the `queue_type` that it was made with, or delete it when it is empty and let `run` declare it anew",
     ))
+}
+
+/// Said before it is full.
+fn filling(needed: &topology::Queue, is_quarantine: bool, messages: u64) -> Check {
+    let name = &needed.name;
+    let bound = match (needed.bounds.max_length, &needed.dead_letter_queue) {
+        (None, _) => "and nothing bounds it but the disk".to_owned(),
+        (Some(most), None) => format!("of {most} at most; beyond that the oldest is lost"),
+        (Some(most), Some(queue)) => format!("of {most} at most; beyond that the oldest goes to `{queue}`"),
+    };
+    let advice = if is_quarantine {
+        "`cti-bridge quarantine list` shows what they are; then `retry`, `export` or `drop` them"
+    } else {
+        "does a bridge run, and does it move? its log tells"
+    };
+    Check::new(TOPIC, State::Warn, format!("`{name}` is filling: {messages} messages, {bound}"))
+        .advise(advice)
 }
 
 fn consumers(name: &str, is_quarantine: bool, site: &Site, counted: Option<u64>) -> Check {
@@ -103,5 +125,49 @@ fn described(connection: &Connection) -> String {
     match &connection.peer_host {
         Some(host) => format!("{words} at {host}"),
         None => words.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::topology::{Bounds, QueueKind};
+
+    #[test]
+    fn a_queue_is_told_before_it_is_full_and_what_is_lost_then() {
+        let queue = |max_length, dead_letter_queue: Option<&str>| topology::Queue {
+            name: "q".into(),
+            kind: QueueKind::Quorum,
+            single_active_consumer: false,
+            delivery_limit: None,
+            dead_letter_queue: dead_letter_queue.map(str::to_owned),
+            bounds: Bounds { max_length, max_bytes: None },
+        };
+        let checked = |needed: &topology::Queue, messages| {
+            let found = Queue {
+                name: "q".into(),
+                durable: Some(true),
+                auto_delete: Some(false),
+                exclusive: Some(false),
+                arguments: needed.arguments(),
+                messages: Some(messages),
+                consumers: Some(0),
+            };
+            let site = Site { queues: vec![found], ..Site::default() };
+            let check = check(needed, dead_letter_queue_of(needed).is_none(), &site, None);
+            (check.state, check.finding)
+        };
+        assert_eq!(checked(&queue(Some(10), None), 7).0, State::Ok);
+        let (state, finding) = checked(&queue(Some(10), None), 8);
+        assert_eq!(state, State::Warn);
+        assert_eq!(finding, "`q` is filling: 8 messages, of 10 at most; beyond that the oldest is lost");
+        let (_, finding) = checked(&queue(Some(10), Some("r")), 10);
+        assert_eq!(finding, "`q` is filling: 10 messages, of 10 at most; beyond that the oldest goes to `r`");
+        let (_, finding) = checked(&queue(None, None), 1_000_000);
+        assert_eq!(finding, "`q` is filling: 1000000 messages, and nothing bounds it but the disk");
+    }
+
+    fn dead_letter_queue_of(queue: &topology::Queue) -> Option<&str> {
+        queue.dead_letter_queue.as_deref()
     }
 }

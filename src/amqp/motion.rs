@@ -1,0 +1,117 @@
+//! What the loop of a direction has done in its session, for those who look at it from beside.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use tokio::sync::Notify;
+
+/// The figures of one session; canaries are among them.
+#[derive(Debug, Default)]
+pub(super) struct Motion {
+    taken: Cell<u64>,
+    settled: Cell<u64>,
+    /// The delivery tags of the canaries that are under way.
+    canaries: RefCell<VecDeque<u64>>,
+    /// Whether one was sent that did not come back yet.
+    canary: Cell<bool>,
+    /// Somebody waits for what is settled next.
+    awaited: Cell<bool>,
+    moved: Notify,
+}
+
+impl Motion {
+    pub(super) fn take(&self) {
+        self.taken.set(self.taken.get() + 1);
+    }
+
+    /// The delivery that is taken next is a canary.
+    pub(super) fn canary_comes(&self, tag: u64) {
+        self.canaries.borrow_mut().push_back(tag);
+    }
+
+    /// So many deliveries are done, up to the one with this tag. Returns how many of them are no canaries.
+    pub(super) fn settle(&self, last: u64, deliveries: u64) -> u64 {
+        let mut canaries = self.canaries.borrow_mut();
+        let mut others = deliveries;
+        while canaries.front().is_some_and(|tag| *tag <= last) {
+            canaries.pop_front();
+            others = others.saturating_sub(1);
+            self.canary.set(false);
+        }
+        self.settled.set(self.settled.get() + deliveries);
+        if self.awaited.get() {
+            self.moved.notify_waiters();
+        }
+        others
+    }
+
+    /// How many deliveries were taken and settled.
+    pub(super) fn so_far(&self) -> (u64, u64) {
+        (self.taken.get(), self.settled.get())
+    }
+
+    /// A canary was sent, or whoever sent one does not wait for it any more.
+    pub(super) fn expect_canary(&self, is_expected: bool) {
+        self.canary.set(is_expected);
+    }
+
+    pub(super) fn expects_canary(&self) -> bool {
+        self.canary.get()
+    }
+
+    /// Resolves when more than this many deliveries are settled.
+    pub(super) async fn beyond(&self, settled: u64) {
+        loop {
+            let moved = self.moved.notified();
+            self.awaited.set(true);
+            if self.settled.get() > settled {
+                break;
+            }
+            moved.await;
+        }
+        self.awaited.set(false);
+    }
+
+    /// Resolves when no canary is on its way.
+    pub(super) async fn canary_home(&self) {
+        while self.canary.get() {
+            self.beyond(self.settled.get()).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn canaries_are_told_from_what_is_acked_with_them() {
+        let motion = Motion::default();
+        motion.expect_canary(true);
+        for tag in 1..=5 {
+            motion.take();
+            if tag == 2 || tag == 5 {
+                motion.canary_comes(tag);
+            }
+        }
+        assert_eq!(motion.settle(1, 1), 1);
+        assert!(motion.expects_canary());
+        assert_eq!(motion.settle(4, 3), 2);
+        assert!(!motion.expects_canary());
+        assert_eq!(motion.settle(5, 1), 0);
+        assert_eq!(motion.so_far(), (5, 5));
+    }
+
+    #[test]
+    fn who_waits_is_told_of_the_next_that_is_settled() {
+        let motion = Motion::default();
+        let mut next = Box::pin(motion.beyond(0));
+        assert!(next.as_mut().now_or_never().is_none());
+        motion.settle(1, 1);
+        assert!(next.now_or_never().is_some());
+        assert!(motion.beyond(0).now_or_never().is_some(), "it was settled before");
+        assert!(motion.canary_home().now_or_never().is_some(), "none was sent");
+    }
+}
