@@ -100,6 +100,7 @@ async fn look(link: &Link, source: Source<'_>, motion: &Motion) -> Look {
         taken,
         settled,
         blocked: link.is_blocked(),
+        behind: motion.is_behind(),
         canary: motion.expects_canary(),
         // What is wrong with a connection, or a queue that is gone, others notice.
         queue: asked.ok().and_then(Result::ok),

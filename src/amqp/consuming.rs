@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use lapin::options::{BasicConsumeOptions, BasicPublishOptions, BasicQosOptions};
+use lapin::options::{BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Connection, Consumer};
 use tokio::time::sleep;
@@ -34,6 +34,9 @@ pub(super) struct Source<'s> {
 
 /// A consumer and its channel.
 pub(super) struct Consuming {
+    /// Whether somebody else consumed when this one began. It waits behind that one, then: a quorum queue gives to one
+    /// consumer at a time and counts no other (RabbitMQ 3.10).
+    pub(super) is_behind: bool,
     pub(super) channel: Channel,
     pub(super) consumer: Consumer,
 }
@@ -46,9 +49,12 @@ impl Source<'_> {
         // 0 would mean without bounds.
         channel.basic_qos(prefetch_count.max(1), BasicQosOptions::default()).await?;
         let (queue, tag) = (short(self.queue)?, short(&self.direction.consumer_tag())?);
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let found = channel.queue_declare(queue.clone(), passive, FieldTable::default()).await?;
+        let is_behind = found.consumer_count() > 0;
         let options = BasicConsumeOptions::default();
         let consumer = channel.basic_consume(queue, tag, options, FieldTable::default()).await?;
-        Ok(Consuming { channel, consumer })
+        Ok(Consuming { is_behind, channel, consumer })
     }
 
     /// The same, or nothing if the broker takes no messages for now.

@@ -14,13 +14,27 @@ pub(super) struct Motion {
     canaries: RefCell<VecDeque<u64>>,
     /// Whether one was sent that did not come back yet.
     canary: Cell<bool>,
+    /// Another bridge consumed first, and nothing came since.
+    behind: Cell<bool>,
     /// Somebody waits for what is settled next.
     awaited: Cell<bool>,
     moved: Notify,
 }
 
 impl Motion {
+    /// A consumer began, perhaps behind another one.
+    pub(super) fn join(&self, is_behind: bool) {
+        self.behind.set(is_behind);
+    }
+
+    /// Whether it is still another bridge to which everything goes. Who is given something is given everything until its
+    /// consumer ends.
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind.get()
+    }
+
     pub(super) fn take(&self) {
+        self.behind.set(false);
         self.taken.set(self.taken.get() + 1);
     }
 
@@ -102,6 +116,17 @@ mod tests {
         assert!(!motion.expects_canary());
         assert_eq!(motion.settle(5, 1), 0);
         assert_eq!(motion.so_far(), (5, 5));
+    }
+
+    #[test]
+    fn who_is_given_something_is_behind_nobody() {
+        let motion = Motion::default();
+        motion.join(true);
+        assert!(motion.is_behind());
+        motion.take();
+        assert!(!motion.is_behind());
+        motion.join(true);
+        assert!(motion.is_behind(), "another consumer");
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub(super) struct Look {
     pub(super) settled: u64,
     /// Whether a broker takes no messages, so that nothing is consumed either.
     pub(super) blocked: bool,
+    /// Whether another bridge has the queue, as far as is known.
+    pub(super) behind: bool,
     /// Whether there is a canary in the queue that did not come back yet.
     pub(super) canary: bool,
     /// Nothing if the broker did not answer.
@@ -20,7 +22,7 @@ pub(super) struct Look {
 pub(super) struct Depth {
     /// Messages that were sent to no consumer yet.
     pub(super) ready: u32,
-    /// Of all bridges on this queue.
+    /// Of all bridges on this queue; of a quorum queue only the active one.
     pub(super) consumers: u32,
 }
 
@@ -53,18 +55,13 @@ impl Look {
         self.taken > self.settled
     }
 
-    /// Whether another bridge has the queue. To one that was ever given something it is given until its consumer ends.
-    const fn stands_by(self) -> bool {
-        matches!(self.queue, Some(Depth { consumers: 2.., .. })) && self.taken == 0
-    }
-
     /// Whether something should come by now.
     ///
     /// A quorum queue without a leader is told of with neither messages nor consumers (RabbitMQ 3.10).
     const fn is_owed(self) -> bool {
         let Some(Depth { ready, consumers }) = self.queue else { return false };
         let has_something = ready > 0 || (self.canary && consumers > 0);
-        has_something && !self.is_under_way() && !self.blocked && !self.stands_by()
+        has_something && !self.is_under_way() && !self.blocked && !self.behind
     }
 
     /// Whether to send a canary, as nothing else is sure to show by the next look that the direction moves.
@@ -79,10 +76,10 @@ pub(super) fn judge(before: Option<Look>, now: Look) -> Option<Pace> {
     if now.blocked {
         return Some(Pace::Held(Hold::Blocked));
     }
-    if now.stands_by() {
+    if now.behind {
         return Some(Pace::StandingBy);
     }
-    let before = before.filter(|before| !before.blocked && !before.stands_by())?;
+    let before = before.filter(|before| !before.blocked && !before.behind)?;
     if now.settled > before.settled {
         return Some(Pace::Moving);
     }
@@ -107,6 +104,7 @@ mod tests {
         taken: 100,
         settled: 100,
         blocked: false,
+        behind: false,
         canary: false,
         queue: Some(Depth { ready: 0, consumers: 1 }),
     };
@@ -166,10 +164,10 @@ mod tests {
 
     #[test]
     fn a_standby_waits_for_its_turn_and_then_for_a_canary() {
-        let standby = Look { taken: 0, settled: 0, ..with(CANARY, 7, 2) };
+        let standby = Look { behind: true, ..with(CANARY, 7, 1) };
         assert_eq!(judge(None, standby), Some(Pace::StandingBy));
         assert_eq!(judge(Some(standby), standby), Some(Pace::StandingBy));
-        let alone = with(standby, 0, 1);
+        let alone = Look { behind: false, ..with(standby, 0, 1) };
         assert_eq!(judge(Some(standby), alone), None);
         assert_eq!(judge(Some(alone), alone), Some(Pace::Silent));
     }
@@ -192,7 +190,7 @@ mod tests {
         ] {
             assert!(!busy.wants_canary(), "{busy:?}");
         }
-        let standby = Look { taken: 0, settled: 0, ..with(IDLE, 0, 2) };
+        let standby = Look { behind: true, ..IDLE };
         assert!(standby.wants_canary(), "nobody knows who is the active one");
     }
 

@@ -329,6 +329,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
                     intake = again(source, self.care.borrow().prefetch_count(bridge.prefetch_count)) => intake?,
                 }),
             };
+            motion.join(intake.is_behind);
             let settings = Settings {
                 unroutable: bridge.unroutable,
                 confirm_timeout: bridge.confirm_timeout,
