@@ -45,6 +45,10 @@ const BATCH: usize = 64;
 /// As many deliveries are taken at once where they wait already: then signals, timers and sockets have their turn.
 const HANDFUL: usize = 32;
 
+/// While bodies of so many bytes are under way no more are taken. Each is there up to three times: as it came, as it goes
+/// out, and in what lapin has still to write.
+const MOST_BYTES: usize = 16 << 20;
+
 /// The confirm timeout is watched in as many steps.
 const PULSES: u32 = 30;
 
@@ -135,7 +139,7 @@ pub(super) async fn run<'t>(
         let under_way = !this.window.is_empty();
         let room = match careful || this.publisher.roomy.get() {
             true => !under_way,
-            false => !this.window.is_sending_again(),
+            false => !this.window.is_sending_again() && this.window.bytes() < MOST_BYTES,
         };
         this.publisher.roomy.set(under_way && this.publisher.roomy.get());
         tokio::select! {
@@ -185,7 +189,8 @@ pub(super) async fn run<'t>(
                         Some(Err(error)) => return Err(Fault::Consume(error)),
                         None => return Err(Fault::ConsumerEnded { queue: intake.consumer.queue().to_string() }),
                     }
-                    more = if this.publisher.roomy.get() { 0 } else { more - 1 };
+                    let alone = this.publisher.roomy.get() || this.window.bytes() >= MOST_BYTES;
+                    more = if alone { 0 } else { more - 1 };
                     // What has come meanwhile, without asking for everything else each time.
                     let Some(next) = (more > 0).then(|| deliveries.next().now_or_never()).flatten() else { break };
                     delivery = next;

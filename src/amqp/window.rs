@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use futures_util::future::{Either, Ready, ready as at_once};
 use lapin::Confirmation;
+use lapin::message::Delivery;
 
 use super::fault::Fault;
 
@@ -31,6 +32,19 @@ pub(super) struct Window<F, T> {
     confirms: VecDeque<(Purpose, Confirm<F>)>,
     /// Room for futures, of those that are done: they are large, and one comes for each that goes.
     room: Vec<Pin<Box<F>>>,
+    bytes: usize,
+}
+
+/// What takes memory while it is under way.
+pub(super) trait Weigh {
+    /// How much its body takes.
+    fn bytes(&self) -> usize;
+}
+
+impl Weigh for Delivery {
+    fn bytes(&self) -> usize {
+        self.data.len()
+    }
 }
 
 /// Deliveries that are done, all that came before them included.
@@ -65,9 +79,15 @@ type Confirm<F> = Either<Pin<Box<F>>, Box<Ready<lapin::Result<Confirmation>>>>;
 impl<F, T> Window<F, T>
 where
     F: Future<Output = lapin::Result<Confirmation>>,
+    T: Weigh,
 {
     pub(super) const fn new() -> Self {
-        Self { deliveries: VecDeque::new(), confirms: VecDeque::new(), room: Vec::new() }
+        Self { deliveries: VecDeque::new(), confirms: VecDeque::new(), room: Vec::new(), bytes: 0 }
+    }
+
+    /// The bodies of the deliveries under way.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -93,6 +113,7 @@ where
             };
             self.confirms.push_back((purpose, confirm));
         }
+        self.bytes += delivery.bytes();
         self.deliveries.push_back(Entry {
             delivery,
             waits_for: self.confirms.len() - before,
@@ -121,7 +142,7 @@ where
         most: usize,
         mut nacked: impl FnMut(&T, u32) -> Vec<(Purpose, F)>,
     ) -> Poll<Result<Settled<T>, Fault>> {
-        let Self { deliveries, confirms, room } = self;
+        let Self { deliveries, confirms, room, bytes } = self;
         let mut settled = 0;
         while let Some(oldest) = deliveries.get_mut(settled).filter(|_| settled < most) {
             match oldest.poll(confirms, room, context) {
@@ -140,6 +161,7 @@ where
                 Poll::Ready(Ok(())) => settled += 1,
             }
         }
+        *bytes -= deliveries.range(..settled).map(|entry| entry.delivery.bytes()).sum::<usize>();
         let mut done = deliveries.drain(..settled);
         let Some(last) = done.next_back() else { return Poll::Pending };
         let (mut published, mut unroutable, mut nacked) =
@@ -209,9 +231,15 @@ mod tests {
     use std::task::Wake;
 
     use lapin::ErrorKind;
-    use lapin::message::{BasicReturnMessage, Delivery};
+    use lapin::message::BasicReturnMessage;
 
     use super::*;
+
+    impl Weigh for usize {
+        fn bytes(&self) -> usize {
+            *self
+        }
+    }
 
     /// A confirm that resolves when the test says so, and panics like a promise when polled after that.
     #[derive(Clone, Default)]
@@ -296,6 +324,19 @@ mod tests {
             }
             _ => panic!("not settled"),
         }
+    }
+
+    #[test]
+    fn weighs_what_is_under_way() {
+        let (mut window, promises) = window(&[1, 1, 1]);
+        assert_eq!(window.bytes(), 3);
+        promises[0][0].resolve(ack());
+        promises[1][0].resolve(ack());
+        expect(&mut window, 1, 2);
+        assert_eq!(window.bytes(), 2);
+        promises[2][0].resolve(ack());
+        expect(&mut window, 2, 1);
+        assert_eq!(window.bytes(), 0);
     }
 
     #[test]
