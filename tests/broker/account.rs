@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::harness::{NARROW, PASSWORD, World, rabbitmqctl_meanwhile};
+use super::harness::{NARROW, PASSWORD, World, eventually, rabbitmqctl_meanwhile};
 
 /// What the account needs each of the three for, as alternatives of one pattern.
 const NEEDED: [&str; 6] =
@@ -37,6 +37,11 @@ async fn an_account_with_the_permissions_of_the_readme_does_all_that_a_bridge_do
     world.client.publish_legacy(&form).await;
     // Twice: the modern event, and what the legacy one became after the bad one was put away.
     while modern.event().await["name"] != "call_form_result" {}
+    // They are on their way at the same time.
+    eventually("the bad one is in quarantine", async || {
+        (world.client.depth("cti-bridge.quarantine").await == 1).then_some(())
+    })
+    .await;
 
     for arguments in [
         &["quarantine", "list", "--output", "json"][..],
