@@ -38,7 +38,7 @@ pub const PASSWORD: &str = "hunter2";
 pub const ODD: &str = "odd";
 pub const ODD_PASSWORD: &str = "pa/ss%7b wörd\"@:\\9";
 
-const VHOSTS: usize = 104;
+const VHOSTS: usize = 128;
 
 /// How often something happens in the tests that do it again and again: `CTI_BRIDGE_TEST_ROUNDS`, or a few times.
 pub fn rounds() -> u32 {
