@@ -186,35 +186,47 @@ fn words_of(key: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Whether a key exists that is one of both.
-fn meet(pattern: &[PatternWord], key: &[KeyWord]) -> bool {
+fn meet(mut pattern: &[PatternWord], mut key: &[KeyWord]) -> bool {
+    // Most are words from end to end, or from both ends to the first wildcard.
+    while let ([PatternWord::Literal(word), more @ ..], [KeyWord::Literal(other), others @ ..]) =
+        (pattern, key)
+    {
+        if word != other {
+            return false;
+        }
+        (pattern, key) = (more, others);
+    }
+    while let ([more @ .., PatternWord::Literal(word)], [others @ .., KeyWord::Literal(other)]) =
+        (pattern, key)
+    {
+        if word != other {
+            return false;
+        }
+        (pattern, key) = (more, others);
+    }
     // A row for each rest of the pattern, a column for each rest of the key, from the ends backwards.
     let mut below = vec![false; key.len() + 1];
+    let mut row = below.clone();
     for at in (0..=pattern.len()).rev() {
-        let mut row = vec![false; key.len() + 1];
+        let mut next = false;
         for place in (0..=key.len()).rev() {
-            let next = |row: &[bool]| row.get(place + 1).copied().unwrap_or(false);
-            let here = below.get(place).copied().unwrap_or(false);
-            let met = match (pattern.get(at), key.get(place)) {
+            let (here, diagonal) = (below[place], below.get(place + 1).copied().unwrap_or(false));
+            next = match (pattern.get(at), key.get(place)) {
                 (None, None) => true,
-                (Some(PatternWord::Any), _) => here || next(&row),
-                (None, Some(KeyWord::Any)) => next(&row),
-                (Some(_), Some(KeyWord::Any)) => here || next(&row),
+                (Some(PatternWord::Any), _) | (Some(_), Some(KeyWord::Any)) => here || next,
+                (None, Some(KeyWord::Any)) => next,
                 (None, Some(_)) | (Some(_), None) => false,
-                (Some(PatternWord::One), Some(_)) => next(&below),
+                (Some(PatternWord::One), Some(_)) => diagonal,
                 (Some(PatternWord::Literal(word)), Some(KeyWord::Literal(other))) => {
-                    word == other && next(&below)
+                    diagonal && word == other
                 }
-                (Some(PatternWord::Literal(word)), Some(KeyWord::Open(open))) => {
-                    open.holds(word) && next(&below)
-                }
+                (Some(PatternWord::Literal(word)), Some(KeyWord::Open(open))) => diagonal && open.holds(word),
             };
-            if let Some(cell) = row.get_mut(place) {
-                *cell = met;
-            }
+            row[place] = next;
         }
-        below = row;
+        std::mem::swap(&mut below, &mut row);
     }
-    below.first().copied().unwrap_or(false)
+    below[0]
 }
 
 #[cfg(test)]

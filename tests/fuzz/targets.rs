@@ -135,7 +135,7 @@ fn mappings(input: &[u8]) -> String {
 /// A template or a pattern on each line, all held against one another.
 fn templates(input: &[u8]) -> String {
     let text = String::from_utf8_lossy(input);
-    let lines: Vec<&str> = text.lines().take(4).map(|line| at_most(line, 300)).collect();
+    let lines: Vec<&str> = text.lines().take(4).map(|line| at_most(line, 255)).collect();
     let mut told = String::new();
     for line in &lines {
         match Template::parse(line) {
