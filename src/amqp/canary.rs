@@ -70,10 +70,12 @@ pub(super) async fn observe(
         let asked = Look { canary: motion.expects_canary(), ..now };
         if asked.wants_canary() {
             motion.expect_canary(true);
-            let sent = timeout(PATIENCE, send(bridge, link, source.queue));
             // It may be back before the broker has said that it is there.
-            if !matches!(sent.await, Ok(Ok(true))) {
-                motion.expect_canary(false);
+            match timeout(PATIENCE, send(bridge, link, source.queue)).await {
+                Ok(Ok(true)) => {}
+                Ok(Err(SetUpError::Broker(error))) => return Fault::Lost(error),
+                Ok(Err(refused)) => return Fault::Canary(refused),
+                Ok(Ok(false)) | Err(_) => motion.expect_canary(false),
             }
         }
         before = Some(Look { canary: motion.expects_canary(), ..now });
@@ -117,7 +119,7 @@ async fn depth(connection: &Connection, queue: &str) -> Result<Depth, SetUpError
 
 /// Sends one and says whether it is in the queue.
 async fn send(bridge: &Bridge, link: &Link, queue: &str) -> Result<bool, SetUpError> {
-    let channel: &Channel = &link.quarantine;
+    let channel: &Channel = &link.canaries;
     let Ok(body) = body() else { return Ok(false) };
     let mut headers = FieldTable::default();
     // A bridge that knows no canaries takes it for something of our own that came back.

@@ -36,6 +36,7 @@ use super::prepared::Prepared;
 use super::properties::received;
 use super::quarantine::{self, Cause};
 use super::session::{Link, Roomy};
+use super::stalls::Stalls;
 use super::window::{Purpose, Settled, Window};
 use crate::core::message::{Outcome, Publication, Reason, Received, Refusal};
 
@@ -132,6 +133,7 @@ pub(super) async fn run<'t>(
     let mut pulse = tokio::time::interval_at(Instant::now() + period, period);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut progress, mut still) = (false, 0_u32);
+    let mut patience = settings.patience;
 
     while consuming || !this.window.is_empty() || !this.acks.is_idle() {
         // Nothing below has a budget of its own, and a backlog would keep signals and sockets waiting.
@@ -153,6 +155,8 @@ pub(super) async fn run<'t>(
                 }
                 settings.counters.published.add(settled.published);
                 settings.counters.unroutable.add(settled.unroutable);
+                // Whatever was in the way is gone; the next stall is the first one again.
+                patience = Stalls::default().patience();
                 let counted = settings.motion.settle(settled.last.delivery_tag, settled.deliveries);
                 this.acks.add(settled.last.acker, counted);
             }
@@ -174,7 +178,7 @@ pub(super) async fn run<'t>(
                 still = if waiting { still.saturating_add(1) } else { 0 };
                 progress = false;
                 this.acks.write();
-                if let Some(times) = settings.patience.filter(|times| still >= PULSES * times) {
+                if let Some(times) = patience.filter(|times| still >= PULSES * times) {
                     return Err(Fault::Stalled(settings.confirm_timeout * times));
                 }
                 if !link.is_open(intake) {

@@ -26,6 +26,9 @@ pub(super) enum Fault {
     /// Messages wait in the queue and none of them comes.
     #[error("nothing comes from `{queue}`, though there is something in it")]
     Silent { queue: String },
+    /// The broker did not even take a message of our own.
+    #[error("publishing to the intake queue failed: {_0}")]
+    Canary(SetUpError),
     /// A publication was not confirmed.
     #[error("publishing failed: {}", printable(_0))]
     Publish(Error),
@@ -71,7 +74,7 @@ fn words(error: &Error) -> String {
 impl Fault {
     /// Whether a connection is of no use though it is open: nothing comes to an end on it.
     pub(super) const fn is_of_a_connection(&self) -> bool {
-        matches!(self, Self::Stalled(_) | Self::Unanswered(_))
+        matches!(self, Self::Stalled(_) | Self::Unanswered(_) | Self::Silent { .. })
     }
 
     /// Whether a message could not even be read: lapin takes no text that is not UTF-8 in a routing key, a

@@ -14,8 +14,9 @@ const ELECTION: Duration = Duration::from_secs(10);
 /// After so long without any, a nack is the first one again.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
-/// How long to wait before a publication is sent again that was nacked again.
-const PAUSE: Duration = Duration::from_millis(200);
+/// How long to wait before a publication is sent again that was nacked again; each time twice as long, up to the last:
+/// other queues of the same exchange get it each time.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(3)];
 
 /// The nacks of one direction, over all sessions.
 #[derive(Debug, Default)]
@@ -46,7 +47,8 @@ impl Nacks {
         } else if times_before == 0 {
             Advice::Again(Duration::ZERO)
         } else {
-            Advice::Again(PAUSE)
+            let [first, longest] = PAUSES;
+            Advice::Again(first.saturating_mul(1 << (times_before - 1).min(8)).min(longest))
         }
     }
 
@@ -64,7 +66,10 @@ mod tests {
     fn sends_again_for_as_long_as_an_election_may_take_and_then_gives_up() {
         let (mut nacks, began) = (Nacks::default(), Instant::now());
         assert_eq!(nacks.one_more(0, began), Advice::Again(Duration::ZERO));
-        assert_eq!(nacks.one_more(1, began), Advice::Again(PAUSE));
+        for (times_before, millis) in [(1, 200), (2, 400), (3, 800), (5, 3000), (40, 3000)] {
+            let pause = Advice::Again(Duration::from_millis(millis));
+            assert_eq!(nacks.one_more(times_before, began), pause, "{times_before}");
+        }
         assert_eq!(nacks.one_more(40, began + ELECTION), Advice::GiveUp);
         // Those behind it are not held up as well.
         assert_eq!(nacks.one_more(0, began + ELECTION * 2), Advice::GiveUp);

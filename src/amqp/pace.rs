@@ -73,6 +73,9 @@ impl Look {
 
 /// How a direction gets on; nothing if these two looks do not tell.
 pub(super) fn judge(before: Option<Look>, now: Look) -> Option<Pace> {
+    if before.is_some_and(|before| now.settled > before.settled) {
+        return Some(Pace::Moving);
+    }
     if now.blocked {
         return Some(Pace::Held(Hold::Blocked));
     }
@@ -80,9 +83,6 @@ pub(super) fn judge(before: Option<Look>, now: Look) -> Option<Pace> {
         return Some(Pace::StandingBy);
     }
     let before = before.filter(|before| !before.blocked && !before.behind)?;
-    if now.settled > before.settled {
-        return Some(Pace::Moving);
-    }
     match (before.is_under_way(), now.is_under_way()) {
         (true, true) => return Some(Pace::Held(Hold::Unconfirmed)),
         // It came a moment ago.

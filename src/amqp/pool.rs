@@ -1,8 +1,12 @@
-//! The connections of the bridge: one to consume and one to publish for each broker, which the directions share.
+//! The connections of the bridge: for each broker one to consume, which the directions share, and for each direction one
+//! to publish.
 //!
-//! Each direction has channels of its own on them. One that has trouble with a connection gives it up and gets another;
-//! whoever still works on it keeps it until it has trouble too, so that nobody is disturbed by what is not its own. Who
-//! is the last to leave closes it.
+//! Each direction has a channel of its own to consume. One that has trouble with the connection gives it up and gets
+//! another; whoever still works on it keeps it until it has trouble too. Who is the last to leave closes it.
+//!
+//! To publish is not shared: when the broker closes a channel, lapin still writes what was published on it, and then the
+//! broker closes the connection. And whatever is still to be written must be gone before the next session begins, which
+//! only the end of a connection brings about.
 
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
@@ -26,7 +30,7 @@ use super::fault::Fault;
 pub(super) struct Pool<'b> {
     bridge: &'b Bridge,
     /// Each locked while it is being opened, so that the other direction waits for it and opens none itself.
-    slots: [[Mutex<Weak<Shared>>; 3]; 2],
+    slots: [[Mutex<Weak<Shared>>; 2]; 2],
     apart: Cell<bool>,
 }
 
@@ -35,8 +39,8 @@ pub(super) struct Pool<'b> {
 pub(super) enum Use {
     /// By this direction.
     Consume(Direction),
-    /// By both, quarantine included.
-    Publish,
+    /// By this direction, translations or quarantine.
+    Publish(Direction),
 }
 
 /// A connection, and what it said of itself.
@@ -71,7 +75,7 @@ impl<'b> Pool<'b> {
         Self { bridge, slots: Default::default(), apart: Cell::new(false) }
     }
 
-    /// The connection that somebody has already, to whichever node, or a new one to this node.
+    /// A new connection to this node; to consume the one that somebody has already, to whichever node.
     pub(super) async fn take(
         &self,
         side: &Side,
@@ -79,16 +83,20 @@ impl<'b> Pool<'b> {
         node: &BrokerAddress,
     ) -> Result<Rc<Shared>, SetUpError> {
         let broker = !self.bridge.is_on_one_broker() && std::ptr::eq(side, &self.bridge.legacy);
-        let (place, name, frames) = match usage {
-            Use::Consume(Direction::ToModern) if self.apart.get() => (2, "cti-bridge consume", Frames::Whole),
-            Use::Consume(_) => (1, "cti-bridge consume", Frames::Whole),
-            Use::Publish => (0, "cti-bridge publish", Frames::Small),
+        let open = async |name: &str, frames| {
+            Ok::<_, SetUpError>(Rc::new(Shared::new(open(node, name, frames).await?, node.to_string())))
+        };
+        let place = match usage {
+            Use::Publish(direction) => {
+                return open(&format!("cti-bridge publish {}", direction.code()), Frames::Small).await;
+            }
+            Use::Consume(direction) => usize::from(self.apart.get() && direction == Direction::ToModern),
         };
         let mut slot = self.slots[usize::from(broker)][place].lock().await;
         if let Some(shared) = slot.upgrade().filter(|shared| shared.is_of_use()) {
             return Ok(shared);
         }
-        let shared = Rc::new(Shared::new(open(node, name, frames).await?, node.to_string()));
+        let shared = open("cti-bridge consume", Frames::Whole).await?;
         *slot = Rc::downgrade(&shared);
         Ok(shared)
     }
@@ -120,10 +128,9 @@ impl Shared {
         Self { connection, broker, news, given_up: Cell::new(false) }
     }
 
-    /// Whether a session can begin on it. Nothing is answered on a connection that is blocked.
+    /// Whether a session can begin on it.
     fn is_of_use(&self) -> bool {
-        let status = self.connection.status();
-        status.connected() && !status.blocked() && !self.given_up.get() && self.news.borrow().lost.is_none()
+        self.connection.status().connected() && !self.given_up.get() && self.news.borrow().lost.is_none()
     }
 
     /// Nobody else begins to work on it.
@@ -133,15 +140,6 @@ impl Shared {
 
     pub(super) fn is_blocked(&self) -> bool {
         self.connection.status().blocked()
-    }
-
-    /// Resolves when the broker takes no messages on it.
-    pub(super) async fn blocked(&self) {
-        let mut news = self.news.clone();
-        if news.wait_for(|news| news.blocked.is_some()).await.is_err() {
-            // It has ended, which is reported where it is used.
-            std::future::pending().await
-        }
     }
 
     /// What is worth knowing of it, from now on.
@@ -169,9 +167,11 @@ impl Shared {
     }
 
     /// Leaves it to the other direction, or closes it.
+    ///
+    /// The good-bye goes before all that is still to be written, which is dropped.
     pub(super) async fn leave(self: Rc<Self>, within: Duration) {
         if let Some(last) = Rc::into_inner(self) {
-            // A blocked connection cannot say good-bye; its socket closes with the process or when it is unblocked.
+            // A blocked connection cannot say it; it will when it is unblocked, or its socket closes with the process.
             let _ = timeout(within, last.connection.close(200, ShortString::from("bye"))).await;
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! A direction consumes on one connection and publishes on another, because one that publishes can be blocked by the
 //! broker and then could not even ack. Quarantine is on the side where the messages come from; where that is another
-//! broker it takes a third connection. The directions share the connections and nothing else: a session that ends for a
-//! reason of its own closes its channels and leaves the connections to the other direction. lapin's own recovery stays
-//! off: it hides the loss of a connection and leaves closed channels closed.
+//! broker it takes a third connection. The directions share the connection to consume and nothing else: a session that
+//! ends for a reason of its own closes its channel there and leaves the connection to the other direction. lapin's own
+//! recovery stays off: it hides the loss of a connection and leaves closed channels closed.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,16 +13,17 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::{join_all, try_join};
 use futures_util::stream::{LocalBoxStream, SelectAll, select_all};
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::options::ConfirmSelectOptions;
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Connection, ConnectionState, ConnectionStatus, ErrorKind};
+use lapin::{Channel, Connection, ConnectionState, ConnectionStatus, ErrorKind};
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::warn;
 
 use super::address::BrokerAddress;
 use super::bridge::{Bridge, Direction, Side};
 use super::connect::{Frames, OPEN_TIMEOUT, open};
-use super::consuming::{Consuming, NOBODY, Source};
+use super::consuming::{Consuming, Source};
 use super::declare::{SetUpError, declare, short};
 use super::fault::Fault;
 use super::pool::{Notice, Pool, Shared, Use};
@@ -106,6 +107,8 @@ pub(super) struct Link {
     /// wrong confirms of a channel, which does no harm where every return means the same.
     pub(super) quarantine: Channel,
     pub(super) quarantine_queue: ShortString,
+    /// Another one, as a return means something else there.
+    pub(super) canaries: Channel,
     pub(super) roomy: Roomy,
     connections: [ConnectionStatus; 2],
 }
@@ -138,19 +141,6 @@ struct Progress {
     connections: Vec<Rc<Shared>>,
 }
 
-/// Why it got no further.
-enum Stuck {
-    Failed(SetUpError),
-    /// A connection that the other direction works on was blocked just then: with a fresh one all is answered.
-    Blocked,
-}
-
-impl From<SetUpError> for Stuck {
-    fn from(error: SetUpError) -> Self {
-        Self::Failed(error)
-    }
-}
-
 impl Session {
     pub(super) async fn open(bridge: &Bridge, opening: Opening<'_>) -> Result<Self, OpenError> {
         let (from, to) = bridge.sides(opening.direction);
@@ -160,20 +150,15 @@ impl Session {
         let progress =
             Progress { broker: nodes[0].to_string(), stage: Stage::Connecting, connections: Vec::new() };
         let progress = RefCell::new(progress);
-        let opened = timeout(OPEN_TIMEOUT, async {
-            loop {
-                match Self::build(bridge, opening, &nodes, &progress).await {
-                    Ok(session) => return Ok(session),
-                    Err(Stuck::Failed(error)) => return Err(error),
-                    Err(Stuck::Blocked) => {}
-                }
-            }
-        });
-        let opened = opened.await;
+        let opened = timeout(OPEN_TIMEOUT, Self::build(bridge, opening, &nodes, &progress)).await;
         let Progress { broker, stage: doing, connections } = progress.into_inner();
         match opened {
             Ok(Ok(session)) => Ok(session),
-            Ok(Err(source)) => Err(OpenError::Failed { broker, doing, source }),
+            Ok(Err(source)) => {
+                // Perhaps another node does better.
+                connections.iter().for_each(|connection| connection.give_up());
+                Err(OpenError::Failed { broker, doing, source })
+            }
             Err(_) => {
                 connections.iter().for_each(|connection| connection.give_up());
                 Err(OpenError::TimedOut { broker, doing, after: OPEN_TIMEOUT })
@@ -186,7 +171,7 @@ impl Session {
         opening: Opening<'_>,
         [source, target]: &[BrokerAddress; 2],
         progress: &RefCell<Progress>,
-    ) -> Result<Self, Stuck> {
+    ) -> Result<Self, SetUpError> {
         let Opening { direction, pool, .. } = opening;
         let (from, to) = bridge.sides(direction);
         let at = |broker: &str, stage| {
@@ -198,9 +183,11 @@ impl Session {
         };
         progress.borrow_mut().connections.clear();
         at(&source.to_string(), Stage::Connecting);
-        let (consume, publish) =
-            try_join(pool.take(from, Use::Consume(direction), source), pool.take(from, Use::Publish, source))
-                .await?;
+        let (consume, publish) = try_join(
+            pool.take(from, Use::Consume(direction), source),
+            pool.take(from, Use::Publish(direction), source),
+        )
+        .await?;
         [&consume, &publish].into_iter().for_each(holding);
         // First what has to be where the messages come from: they wait there while the other broker is away.
         at(&consume.broker, Stage::Declaring);
@@ -211,26 +198,18 @@ impl Session {
         let mut publish = vec![publish];
         if !bridge.is_on_one_broker() {
             at(&target.to_string(), Stage::Connecting);
-            let other = pool.take(to, Use::Publish, target).await?;
+            let other = pool.take(to, Use::Publish(direction), target).await?;
             holding(&other);
             publish.insert(0, other);
         }
         let ends = [publish.first().unwrap_or(&consume), publish.last().unwrap_or(&consume)];
         at(&ends[0].broker, Stage::Declaring);
-        let set_up = async {
-            {
-                let _alone = opening.declaring.lock().await;
-                declare_on(&ends[0].connection, &exchanges_of(&to.topology)).await?;
-            }
-            at(&consume.broker, Stage::Consuming);
-            Link::open(direction, from, source, ends.map(Rc::as_ref)).await
-        };
-        let link = tokio::select! {
-            biased;
-            link = set_up => link?,
-            () = ends[0].blocked() => return Err(Stuck::Blocked),
-            () = ends[1].blocked() => return Err(Stuck::Blocked),
-        };
+        {
+            let _alone = opening.declaring.lock().await;
+            declare_on(&ends[0].connection, &exchanges_of(&to.topology)).await?;
+        }
+        at(&consume.broker, Stage::Consuming);
+        let link = Link::open(direction, from, source, ends.map(Rc::as_ref)).await?;
         let events = [&consume].into_iter().chain(&publish).map(|connection| connection.notices());
         let events = Events(select_all(events));
         let intake_queue = from.intake_queue.clone();
@@ -250,19 +229,15 @@ impl Session {
         Parts { link, events, consuming, source, connections }
     }
 
-    /// Closes what is the session's own, the publishing channels first, and waits for the brokers to say so.
+    /// Closes what is the session's own, the publishing connections first, and waits for the brokers to say so.
     ///
     /// Only then has a broker put back what was not acked, and the next consumer gets it in the right order. A
-    /// connection that does not answer is given up, and so is one on which nothing came to an end.
+    /// connection to consume that does not answer is given up, and so is one on which nothing came to an end.
     pub(super) async fn close(self, fault: Option<&Fault>, within: Duration) {
         let Self { link, consuming, consume, publish, .. } = self;
         let end = Instant::now() + within;
-        if link.is_blocked() {
-            // It answers nothing; the channels end when it is unblocked.
-            tokio::spawn(async move { link.close().await });
-        } else if timeout(within / 2, link.close()).await.is_err() {
-            publish.iter().for_each(|connection| connection.give_up());
-        }
+        let leave = publish.into_iter().map(|connection| connection.leave(within / 2));
+        tokio::join!(join_all(leave), timeout(within / 2, link.roomy.close())).1.ok();
         // Whoever drops a consumer cancels it.
         if let Some(consuming) = consuming
             && timeout_at(end, consuming.close()).await.is_err()
@@ -270,9 +245,8 @@ impl Session {
             consume.give_up();
         }
         if fault.is_some_and(Fault::is_of_a_connection) {
-            publish.iter().chain([&consume]).for_each(|connection| connection.give_up());
+            consume.give_up();
         }
-        join_all(publish.into_iter().map(|connection| connection.leave(within / 2))).await;
         consume.leave(within / 2).await;
     }
 }
@@ -307,26 +281,11 @@ impl Link {
             direction,
             publishing: confirming(&target.connection).await?,
             quarantine: confirming(&source.connection).await?,
+            canaries: confirming(&source.connection).await?,
             quarantine_queue: short(&side.quarantine_queue)?,
             roomy: Roomy { address: node.clone(), open: OnceCell::default() },
             connections: [target.connection.status().clone(), source.connection.status().clone()],
         })
-    }
-
-    /// Ends its channels, behind all that is still to be written on them: lapin lets the end of a channel overtake what
-    /// is published on it, and the broker closes a connection on which something comes for a channel that has ended.
-    async fn close(&self) {
-        let roomy = self.roomy.open.get();
-        let channels = [&self.publishing, &self.quarantine].map(async |channel| {
-            let (exchange, nobody) = (ShortString::default(), ShortString::from(NOBODY));
-            let (options, none) = (BasicPublishOptions::default(), BasicProperties::default());
-            let _ = channel.basic_publish(exchange, nobody, options, &[], none).await;
-            let _ = channel.close(200, ShortString::default()).await;
-        });
-        join_all(channels).await;
-        if let Some((connection, _)) = roomy {
-            let _ = connection.close(200, ShortString::from("bye")).await;
-        }
     }
 
     /// Whether the broker has stopped taking messages.
@@ -349,11 +308,25 @@ impl Roomy {
             let channel = confirming(&connection).await?;
             Ok((connection, channel))
         };
-        match self.open.get_or_try_init(|| open).await {
-            Ok((_, channel)) => Ok(channel),
-            Err(SetUpError::Broker(error)) => Err(error),
-            // Refused, where the other connections of the session were let in.
-            Err(_) => Err(ErrorKind::InvalidConnectionState(ConnectionState::Error).into()),
+        let refused = || ErrorKind::InvalidConnectionState(ConnectionState::Error).into();
+        match timeout(OPEN_TIMEOUT, self.open.get_or_try_init(|| open)).await {
+            Ok(Ok((_, channel))) => Ok(channel),
+            Ok(Err(SetUpError::Broker(error))) => Err(error),
+            // Where the other connections of the session were let in.
+            Ok(Err(error)) => {
+                warn!(broker = %self.address, cause = %error, "no connection for a message with large headers");
+                Err(refused())
+            }
+            Err(_) => {
+                warn!(broker = %self.address, "no answer, with a connection for a message with large headers");
+                Err(refused())
+            }
+        }
+    }
+
+    async fn close(&self) {
+        if let Some((connection, _)) = self.open.get() {
+            let _ = connection.close(200, ShortString::from("bye")).await;
         }
     }
 }

@@ -54,8 +54,8 @@ pub enum Event {
     },
     /// One of them does not any more: its session ended, or what comes in does not go out.
     Lost,
-    /// Something should have come and did not. Another session may help.
-    Silent,
+    /// Whether to one of them nothing comes though something should, in whichever session.
+    Silent(bool),
     /// A broker takes no messages for now. Nothing is lost.
     Blocked,
     /// It does again.
@@ -109,7 +109,8 @@ pub(super) async fn supervise<'t>(
     events: impl Fn(Event),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let state = State { on: &events, moving: Cell::default(), was_ready: Cell::new(false) };
+    let state =
+        State { on: &events, moving: Cell::default(), silent: Cell::default(), was_ready: Cell::new(false) };
     let (stop, stopped) = watch::channel(false);
     let (pool, declaring) = (Pool::new(bridge), Mutex::new(()));
     let direction = |direction| Supervisor {
@@ -145,6 +146,7 @@ pub(super) async fn supervise<'t>(
 struct State<'e, E> {
     on: &'e E,
     moving: Cell<[bool; 2]>,
+    silent: Cell<[bool; 2]>,
     was_ready: Cell<bool>,
 }
 
@@ -168,6 +170,15 @@ impl<E: Fn(Event)> State<'_, E> {
                 }
             }
             _ => info!(direction = direction.code(), "one direction moves"),
+        }
+    }
+
+    fn silent(&self, direction: Direction, is_silent: bool) {
+        let mut both = self.silent.get();
+        both[usize::from(direction == Direction::ToModern)] = is_silent;
+        let before = self.silent.replace(both);
+        if before.contains(&true) != both.contains(&true) {
+            (self.on)(Event::Silent(both.contains(&true)));
         }
     }
 
@@ -240,7 +251,9 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         let cause = open_error.to_string();
         // After a careful session it counts as consuming still.
         self.state.stands(self.direction);
-        if is_unreadable(open_error) {
+        // It waits for the broker.
+        self.state.silent(self.direction, false);
+        if is_unreadable(open_error) || is_hard(open_error) {
             self.pool.consume_apart();
         }
         if lost_while_consuming(open_error) {
@@ -262,7 +275,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         let bridge = self.bridge;
         let direction = self.direction.code();
         if let Fault::Silent { .. } = fault {
-            (self.state.on)(Event::Silent);
+            self.state.silent(self.direction, true);
         }
         let progress = self.counters.acked.get() > began.acked;
         let in_vain = self.counters.received.get() > began.received && !progress;
@@ -355,6 +368,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         let direction = self.direction.code();
         let said: Cell<Option<(Pace, Instant)>> = Cell::new(None);
         move |pace| {
+            self.state.silent(self.direction, pace == Pace::Silent);
             match pace {
                 Pace::Moving | Pace::StandingBy => self.state.moves(self.direction),
                 Pace::Held(_) | Pace::Silent => self.state.stands(self.direction),
@@ -512,6 +526,11 @@ fn is_unreadable(error: &OpenError) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether the broker closes the connection on which this is asked for.
+const fn is_hard(error: &OpenError) -> bool {
+    matches!(error, OpenError::Failed { source: SetUpError::UnknownType { .. }, .. })
 }
 
 /// The error to end with, for what does not get better by waiting.

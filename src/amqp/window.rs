@@ -106,7 +106,7 @@ where
         let mut context = Context::from_waker(Waker::noop());
         let before = self.confirms.len();
         for (purpose, sending) in sendings {
-            let mut sending = self.placed(sending);
+            let mut sending = placed(&mut self.room, sending);
             let confirm = match sending.as_mut().poll(&mut context) {
                 Poll::Pending => Either::Left(sending),
                 Poll::Ready(confirm) => Either::Right(Box::new(at_once(confirm))),
@@ -122,12 +122,6 @@ where
             nacked: false,
             again: 0,
         });
-    }
-
-    fn placed(&mut self, sending: F) -> Pin<Box<F>> {
-        let Some(mut placed) = self.room.pop() else { return Box::pin(sending) };
-        placed.set(sending);
-        placed
     }
 
     /// Ready when at least the oldest delivery is settled, with as many as are, up to `most`.
@@ -153,7 +147,7 @@ where
                     oldest.waits_for = sendings.len();
                     // Its turn is before all that is behind it.
                     for (purpose, sending) in sendings.into_iter().rev() {
-                        confirms.push_front((purpose, Either::Left(Box::pin(sending))));
+                        confirms.push_front((purpose, Either::Left(placed(room, sending))));
                     }
                     (oldest.published, oldest.unroutable, oldest.nacked) = (0, 0, false);
                     oldest.again += 1;
@@ -174,6 +168,13 @@ where
         let deliveries = settled as u64;
         Poll::Ready(Ok(Settled { last: last.delivery, deliveries, published, unroutable, nacked }))
     }
+}
+
+/// In the room of one that is done, if there is any.
+fn placed<F>(room: &mut Vec<Pin<Box<F>>>, sending: F) -> Pin<Box<F>> {
+    let Some(mut placed) = room.pop() else { return Box::pin(sending) };
+    placed.set(sending);
+    placed
 }
 
 impl<T> Entry<T> {
@@ -447,6 +448,22 @@ mod tests {
         let expected = Settled { last: 2, deliveries: 2, published: 1, unroutable: 0, nacked: 0 };
         assert!(matches!(done, Poll::Ready(Ok(done)) if done == expected));
         assert!(!window.is_sending_again());
+    }
+
+    #[test]
+    fn what_is_sent_again_takes_no_more_room() {
+        let (mut window, promises) = window(&[1]);
+        promises[0][0].resolve(Ok(Confirmation::Nack(None)));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut times = 0;
+        let sent = |_: &usize, _| {
+            times += 1;
+            let again = Promise::default();
+            again.resolve(if times < 100 { Ok(Confirmation::Nack(None)) } else { ack() });
+            vec![(Purpose::Publication, again)]
+        };
+        assert!(window.poll_settled(&mut context, 64, sent).is_ready());
+        assert_eq!((times, window.room.len()), (100, 1));
     }
 
     #[test]

@@ -110,7 +110,6 @@ async fn serve(bridge: &Bridge, config: &Config) -> Result<Exit, Failure> {
     let is_silent = Cell::new(false);
     let on = |event: Event| match event {
         Event::Ready { first } => {
-            is_silent.set(false);
             manager.tell(NotifyState::Status("both directions move"));
             if !first {
                 return;
@@ -124,7 +123,7 @@ async fn serve(bridge: &Bridge, config: &Config) -> Result<Exit, Failure> {
             manager.tell(NotifyState::Ready);
         }
         Event::Lost => manager.tell(NotifyState::Status("not moving; the log says why")),
-        Event::Silent => is_silent.set(true),
+        Event::Silent(now) => is_silent.set(now),
         Event::Blocked | Event::Unblocked | Event::Draining => {}
     };
     let mut running = std::pin::pin!(amqp::run(bridge, on, shutdown));

