@@ -34,6 +34,8 @@ enum KeyWord {
     Literal(String),
     /// A word with a part that is open.
     Open(Open),
+    /// Any word, the empty one too.
+    One,
     /// Any number of words.
     Any,
 }
@@ -102,7 +104,7 @@ impl Pattern {
     pub fn meets(&self, other: &Self) -> bool {
         let word = |word: &PatternWord| match word {
             PatternWord::Literal(word) => KeyWord::Literal(word.clone()),
-            PatternWord::One => KeyWord::Open(Open::default()),
+            PatternWord::One => KeyWord::One,
             PatternWord::Any => KeyWord::Any,
         };
         meet(&self.words, &other.words.iter().map(word).collect::<Vec<_>>())
@@ -216,7 +218,9 @@ fn meet(mut pattern: &[PatternWord], mut key: &[KeyWord]) -> bool {
                 (Some(PatternWord::Any), _) | (Some(_), Some(KeyWord::Any)) => here || next,
                 (None, Some(KeyWord::Any)) => next,
                 (None, Some(_)) | (Some(_), None) => false,
-                (Some(PatternWord::One), Some(_)) => diagonal,
+                (Some(PatternWord::One), Some(_)) | (Some(PatternWord::Literal(_)), Some(KeyWord::One)) => {
+                    diagonal
+                }
                 (Some(PatternWord::Literal(word)), Some(KeyWord::Literal(other))) => {
                     diagonal && word == other
                 }
@@ -303,7 +307,9 @@ mod tests {
     #[test]
     fn two_patterns_meet_where_one_key_matches_both() {
         let meet = |one: &str, other: &str| Pattern::parse(one).meets(&Pattern::parse(other));
-        for (one, other) in [("a.*", "*.b"), ("#", "a.b.c"), ("a.#", "#.z"), ("#", "#"), ("*.#", "a")] {
+        for (one, other) in
+            [("a.*", "*.b"), ("#", "a.b.c"), ("a.#", "#.z"), ("#", "#"), ("*.#", "a"), ("a.*.b", "a..b")]
+        {
             assert!(meet(one, other) && meet(other, one), "{one} {other}");
         }
         for (one, other) in [("a.*", "b.*"), ("*", "*.*"), ("a.#", "b.#"), ("a.*.c", "a.c")] {
