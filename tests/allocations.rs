@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "benches/translator.rs"]
 mod translator;
 
 use std::path::PathBuf;

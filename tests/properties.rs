@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod translator;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use cti_bridge::commands::mappings;
-use cti_bridge::core::catalog::{Catalog, MappingFile, Mappings};
 use cti_bridge::core::mapping_file;
 use cti_bridge::core::message::{
     DeliveryMode, HeaderValue, MARK_HEADER, Mark, Outcome, Properties, Publication, Received,
@@ -16,7 +17,6 @@ use cti_bridge::core::message::{
 };
 use cti_bridge::core::probe::{PROBE_EVENT, PROBE_HEADER};
 use cti_bridge::core::rule::{HeaderTemplate, Modern, ModernFace, Rule, fill};
-use cti_bridge::core::settings::{BridgeId, Listen, OriginUuid, Probes, Settings, UnknownEvents};
 use cti_bridge::core::template::{Placeholder, Template, Words};
 use cti_bridge::core::translate::Translator;
 use cti_bridge::core::version::Version;
@@ -24,8 +24,7 @@ use cti_bridge::render;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value as Json, json};
-
-const ORIGIN: &str = "ca7f87e9-c2c8-5fad-ba1b-c3140ebb9be3";
+use translator::{MADE_UP, ORIGIN};
 
 fn cases(cases: u32) -> ProptestConfig {
     // A failure prints its smallest case, which then becomes a test of its own.
@@ -136,22 +135,6 @@ proptest! {
 
 // ── Events ───────────────────────────────────────────────────────────────────────────────────────
 
-/// Beside the built-in rules, which rename no field, one that does.
-const RENAMING: &str = r#"
-- event: site_{what}_changed
-  parameters: {what: [door, window]}
-  source: test
-  modern:
-    name: building_{what}
-    routing_key: building.{what}.{id}.{place|raw}
-    required_acl: events.buildings.{id}.{level[1]}
-    headers: {"user_uuid:{owner}": true, place: "{place|raw}"}
-    data:
-      id: number
-      owner: user
-      state: {from: status, values: [[open, opened], [closed, shut], [1, "on"], [true, 1], [null, "off"]]}
-"#;
-
 /// The rules at 19.05 with those made up here, and their translator.
 struct World {
     translator: Translator,
@@ -176,8 +159,7 @@ impl fmt::Debug for Event {
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
     let mut mappings = mappings::load(true, &[]).unwrap();
-    let rules = mapping_file::read(RENAMING).unwrap().into_iter().map(Arc::new).collect();
-    mappings.layers.push(vec![MappingFile { path: "test.yaml".into(), text: RENAMING.into(), rules }]);
+    mappings.layers.push(translator::made_up());
     let version = Version::new(19, 5);
     let events = mappings
         .rules()
@@ -196,23 +178,8 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         .filter_map(|rule| rule.rebuilt_from.as_ref())
         .map(|from| (from.name.clone(), from.data.iter().map(|field| field.modern.clone()).collect()))
         .collect();
-    World { translator: translator(&mappings), events, rebuilt }
+    World { translator: translator::translator(&mappings), events, rebuilt }
 });
-
-fn translator(mappings: &Mappings) -> Translator {
-    let settings = Settings {
-        bridge_id: BridgeId::parse("b1").unwrap(),
-        origin_uuid: OriginUuid::parse(ORIGIN).unwrap(),
-        modern_exchange: "xivo".into(),
-        listen: Listen::All,
-        unknown_events: UnknownEvents::Pass,
-        max_hops: 3,
-        delivery_mode: DeliveryMode::Transient,
-        legacy_content_type: None,
-        probes: Probes::Answer,
-    };
-    Translator::new(Catalog::at(Version::new(19, 5), mappings), settings)
-}
 
 fn face(rule: &Rule) -> &ModernFace {
     match &rule.modern {
@@ -709,8 +676,8 @@ proptest! {
     ) {
         // Either damage alone, or damage in the middle of a good file.
         let text = if whole {
-            let at = (0..=cut.index(RENAMING.len())).rev().find(|&at| RENAMING.is_char_boundary(at)).unwrap();
-            format!("{}{piece}{}", &RENAMING[..at], &RENAMING[at..])
+            let at = (0..=cut.index(MADE_UP.len())).rev().find(|&at| MADE_UP.is_char_boundary(at)).unwrap();
+            format!("{}{piece}{}", &MADE_UP[..at], &MADE_UP[at..])
         } else {
             text
         };

@@ -12,12 +12,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{iter, option, vec};
 
-use futures_util::future::Either;
 use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
+use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::types::ShortString;
-use lapin::{Channel, Confirmation};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, sleep};
@@ -32,7 +31,7 @@ use super::counters::DirectionCounters;
 use super::fault::Fault;
 use super::motion::Motion;
 use super::nacks::{Advice, Nacks};
-use super::prepared::Prepared;
+use super::prepared::{Prepared, Sending};
 use super::properties::received;
 use super::quarantine::{self, Cause};
 use super::session::{Link, Roomy};
@@ -45,10 +44,6 @@ const BATCH: usize = 64;
 
 /// As many deliveries are taken at once where they wait already: then signals, timers and sockets have their turn.
 const HANDFUL: usize = 32;
-
-/// While bodies of so many bytes are under way no more are taken. Each is there up to three times: as it came, as it goes
-/// out, and in what lapin has still to write.
-const MOST_BYTES: usize = 16 << 20;
 
 /// The confirm timeout is watched in as many steps.
 const PULSES: u32 = 30;
@@ -91,23 +86,21 @@ pub(super) trait Translate<'t>: Fn(&Received<'_>) -> Outcome<'t> {}
 
 impl<'t, T: Fn(&Received<'_>) -> Outcome<'t>> Translate<'t> for T {}
 
-/// `F` is what sending comes to.
-struct Loop<'l, 'b, 'f, T, F> {
-    publisher: Publisher<'l, 'b, 'f, T, F>,
-    window: Window<F, Delivery>,
+struct Loop<'l, 'b, 'f, T> {
+    publisher: Publisher<'l, 'b, 'f, T>,
+    window: Window<Sending<'l>, Delivery>,
     acks: Acks,
     /// The last delivery taken, while going one by one.
     head: Option<Fingerprint>,
 }
 
 /// Sends what comes of a delivery.
-struct Publisher<'l, 'b, 'f, T, F> {
+struct Publisher<'l, 'b, 'f, T> {
     link: &'l Link,
     settings: Settings<'b>,
     translate: &'f T,
     /// Whether something goes to quarantine over another connection: what is behind it waits, for the order's sake.
     roomy: Cell<bool>,
-    send: fn(Outgoing<'l>) -> F,
 }
 
 /// Bridges until everything taken is acked after `stop` became true, or after there is no more need for care
@@ -121,7 +114,7 @@ pub(super) async fn run<'t>(
     translate: &impl Translate<'t>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Fault> {
-    let publisher = Publisher { link, settings, translate, roomy: Cell::new(false), send: Outgoing::send };
+    let publisher = Publisher { link, settings, translate, roomy: Cell::new(false) };
     let mut this = Loop { publisher, window: Window::new(), acks: Acks::default(), head: None };
     let mut deliveries = intake.consumer.clone();
     let mut consuming = true;
@@ -141,7 +134,7 @@ pub(super) async fn run<'t>(
         let under_way = !this.window.is_empty();
         let room = match careful || this.publisher.roomy.get() {
             true => !under_way,
-            false => !this.window.is_sending_again() && this.window.bytes() < MOST_BYTES,
+            false => !this.window.is_sending_again() && !this.window.is_full(),
         };
         this.publisher.roomy.set(under_way && this.publisher.roomy.get());
         tokio::select! {
@@ -193,7 +186,7 @@ pub(super) async fn run<'t>(
                         Some(Err(error)) => return Err(Fault::Consume(error)),
                         None => return Err(Fault::ConsumerEnded { queue: intake.consumer.queue().to_string() }),
                     }
-                    let alone = this.publisher.roomy.get() || this.window.bytes() >= MOST_BYTES;
+                    let alone = this.publisher.roomy.get() || this.window.is_full();
                     more = if alone { 0 } else { more - 1 };
                     // What has come meanwhile, without asking for everything else each time.
                     let Some(next) = (more > 0).then(|| deliveries.next().now_or_never()).flatten() else { break };
@@ -210,17 +203,12 @@ pub(super) async fn run<'t>(
     Ok(())
 }
 
-/// A publish and its confirm.
-trait Sending: Future<Output = lapin::Result<Confirmation>> {}
-
-impl<F: Future<Output = lapin::Result<Confirmation>>> Sending for F {}
-
 impl<'l> Outgoing<'l> {
-    fn send(self) -> impl Sending + use<'l> {
+    fn send(self) -> Sending<'l> {
         let Self { prepared, by, mandatory, pause, .. } = self;
         match (by, pause) {
-            (By::Channel(channel), None) => Either::Left(prepared.send(channel, mandatory)),
-            (by, pause) => Either::Right(Box::pin(async move {
+            (By::Channel(channel), None) => Box::pin(prepared.send(channel, mandatory)),
+            (by, pause) => Box::pin(async move {
                 match pause {
                     Some(pause) => sleep(pause).await,
                     // Polled again when it is the oldest, and so behind all that came before it.
@@ -231,12 +219,12 @@ impl<'l> Outgoing<'l> {
                     By::Roomy(roomy) => roomy.channel().await?,
                 };
                 prepared.send(channel, mandatory).await
-            })),
+            }),
         }
     }
 }
 
-impl<'l, 't, T: Translate<'t>, F: Sending> Loop<'l, '_, '_, T, F> {
+impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
     fn take(&mut self, delivery: Delivery, care: &RefCell<Care>) {
         let Settings { counters, motion, .. } = self.publisher.settings;
         motion.take();
@@ -245,8 +233,8 @@ impl<'l, 't, T: Translate<'t>, F: Sending> Loop<'l, '_, '_, T, F> {
             motion.canary_comes(delivery.delivery_tag);
             self.head = None;
             care.arrived(delivery.redelivered);
-            let onwards = (self.publisher.send)(self.publisher.onwards());
-            self.window.push(delivery, iter::once((Purpose::Answer, onwards)));
+            let onwards = self.publisher.onwards();
+            self.window.push(delivery, iter::once((onwards.purpose, onwards.send())));
             return;
         }
         counters.received.add(1);
@@ -258,8 +246,7 @@ impl<'l, 't, T: Translate<'t>, F: Sending> Loop<'l, '_, '_, T, F> {
             Err(cause) => sendings(Some(self.publisher.to_quarantine(&delivery, &cause)), Vec::new()),
         };
         care.arrived(delivery.redelivered);
-        let send = self.publisher.send;
-        self.window.push(delivery, sendings.map(|outgoing| (outgoing.purpose, send(outgoing))));
+        self.window.push(delivery, sendings.map(|outgoing| (outgoing.purpose, outgoing.send())));
     }
 
     /// Remembers the message that was alone under way when the broker closed the channel.
@@ -270,7 +257,7 @@ impl<'l, 't, T: Translate<'t>, F: Sending> Loop<'l, '_, '_, T, F> {
     }
 }
 
-impl<'l, 't, T: Translate<'t>, F: Sending> Publisher<'l, '_, '_, T, F> {
+impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
     /// What is to be sent, or why the message goes to quarantine.
     fn translated(&self, delivery: &Delivery) -> Result<Sendings<'l>, Cause<'t>> {
         let message = received(delivery);
@@ -336,7 +323,7 @@ impl<'l, 't, T: Translate<'t>, F: Sending> Publisher<'l, '_, '_, T, F> {
     /// One queue that takes nothing more must not stop what is behind it for ever.
     fn poll_settled(
         &self,
-        window: &mut Window<F, Delivery>,
+        window: &mut Window<Sending<'l>, Delivery>,
         nacks: &RefCell<Nacks>,
         context: &mut Context<'_>,
     ) -> Poll<Result<Settled<Delivery>, Fault>> {
@@ -350,7 +337,7 @@ impl<'l, 't, T: Translate<'t>, F: Sending> Publisher<'l, '_, '_, T, F> {
                     sendings(Some(self.to_quarantine(delivery, &Cause::Refused(refusal))), Vec::new())
                 }
             };
-            sendings.map(|outgoing| (outgoing.purpose, (self.send)(outgoing))).collect()
+            sendings.map(|outgoing| (outgoing.purpose, outgoing.send())).collect()
         })
     }
 

@@ -78,6 +78,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_nacked_is_sent_again_eight_times_at_most() {
+        let (mut nacks, mut now, mut times) = (Nacks::default(), Instant::now(), 0);
+        while let Advice::Again(pause) = nacks.one_more(times, now) {
+            now += pause;
+            times += 1;
+        }
+        assert_eq!(times, 8);
+    }
+
+    #[test]
     fn a_confirm_ends_the_election() {
         let (mut nacks, began) = (Nacks::default(), Instant::now());
         nacks.one_more(0, began);

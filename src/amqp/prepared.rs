@@ -1,11 +1,16 @@
 //! A publication on its way to the wire, and its confirm.
 
+use std::pin::Pin;
+
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation};
 
 use super::properties::{MAX_SMALL_HEADER_BYTES, Unpublishable, basic_properties, short, table_bytes};
 use crate::core::message::Publication;
+
+/// A publish and its confirm. Queues its frames when polled for the first time.
+pub(super) type Sending<'l> = Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + 'l>>;
 
 /// A publication that is sure to be one on the wire.
 pub(super) struct Prepared {

@@ -154,16 +154,11 @@ impl Session {
         let Progress { broker, stage: doing, connections } = progress.into_inner();
         match opened {
             Ok(Ok(session)) => Ok(session),
-            Ok(Err(source)) => {
-                // Perhaps another node does better.
-                connections.iter().for_each(|connection| connection.give_up());
-                Err(OpenError::Failed { broker, doing, source })
-            }
-            Err(_) => {
-                connections.iter().for_each(|connection| connection.give_up());
-                Err(OpenError::TimedOut { broker, doing, after: OPEN_TIMEOUT })
-            }
+            Ok(Err(source)) => Err(OpenError::Failed { broker, doing, source }),
+            Err(_) => Err(OpenError::TimedOut { broker, doing, after: OPEN_TIMEOUT }),
         }
+        // Perhaps another node does better.
+        .inspect_err(|_| connections.iter().for_each(|connection| connection.give_up()))
     }
 
     async fn build(
@@ -181,8 +176,6 @@ impl Session {
         let holding = |connection: &Rc<Shared>| {
             progress.borrow_mut().connections.push(Rc::clone(connection));
         };
-        progress.borrow_mut().connections.clear();
-        at(&source.to_string(), Stage::Connecting);
         let (consume, publish) = try_join(
             pool.take(from, Use::Consume(direction), source),
             pool.take(from, Use::Publish(direction), source),

@@ -27,6 +27,7 @@ use super::nacks::Nacks;
 use super::pace::{Hold, Pace};
 use super::pool::{Notice, Pool};
 use super::printable::printable;
+use super::readiness::{Event, Readiness};
 use super::session::{Events, Link, OpenError, Opening, Parts, Session, Stage};
 use super::stalls::Stalls;
 use super::watching;
@@ -43,26 +44,6 @@ const CANARY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long an ended session may take to close its channels, and again to close connections that nobody else needs.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// What happens to the bridge as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// Both directions move, or stand by for another bridge.
-    Ready {
-        /// For the first time.
-        first: bool,
-    },
-    /// One of them does not any more: its session ended, or what comes in does not go out.
-    Lost,
-    /// Whether to one of them nothing comes though something should, in whichever session.
-    Silent(bool),
-    /// A broker takes no messages for now. Nothing is lost.
-    Blocked,
-    /// It does again.
-    Unblocked,
-    /// Told to stop; finishing what is under way.
-    Draining,
-}
 
 /// Why the bridge cannot run at all.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -109,14 +90,13 @@ pub(super) async fn supervise<'t>(
     events: impl Fn(Event),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let state =
-        State { on: &events, moving: Cell::default(), silent: Cell::default(), was_ready: Cell::new(false) };
+    let readiness = Readiness::new(events);
     let (stop, stopped) = watch::channel(false);
     let (pool, declaring) = (Pool::new(bridge), Mutex::new(()));
     let direction = |direction| Supervisor {
         bridge,
         direction,
-        state: &state,
+        readiness: &readiness,
         counters: bridge.counters.of(direction),
         care: RefCell::new(first_care(bridge, direction)),
         nacks: RefCell::default(),
@@ -135,65 +115,18 @@ pub(super) async fn supervise<'t>(
         ended = &mut both => return ended.map(drop),
         () = shutdown => {}
     }
-    if state.moving.get() != [false; 2] {
-        events(Event::Draining);
+    if readiness.is_any_moving() {
+        readiness.tell(Event::Draining);
     }
     stop.send_replace(true);
     both.await.map(drop)
-}
-
-/// What both directions together are doing.
-struct State<'e, E> {
-    on: &'e E,
-    moving: Cell<[bool; 2]>,
-    silent: Cell<[bool; 2]>,
-    was_ready: Cell<bool>,
-}
-
-impl<E: Fn(Event)> State<'_, E> {
-    /// What moved before this, and what moves now.
-    fn set(&self, direction: Direction, moving: bool) -> ([bool; 2], [bool; 2]) {
-        let mut both = self.moving.get();
-        both[usize::from(direction == Direction::ToModern)] = moving;
-        (self.moving.replace(both), both)
-    }
-
-    fn moves(&self, direction: Direction) {
-        let first = !self.was_ready.get();
-        match self.set(direction, true) {
-            (before, now) if before == now => {}
-            (_, [true, true]) => {
-                self.was_ready.set(true);
-                (self.on)(Event::Ready { first });
-                if !first {
-                    info!("consuming again");
-                }
-            }
-            _ => info!(direction = direction.code(), "one direction moves"),
-        }
-    }
-
-    fn silent(&self, direction: Direction, is_silent: bool) {
-        let mut both = self.silent.get();
-        both[usize::from(direction == Direction::ToModern)] = is_silent;
-        let before = self.silent.replace(both);
-        if before.contains(&true) != both.contains(&true) {
-            (self.on)(Event::Silent(both.contains(&true)));
-        }
-    }
-
-    fn stands(&self, direction: Direction) {
-        if let ([true, true], [false, _] | [_, false]) = self.set(direction, false) {
-            (self.on)(Event::Lost);
-        }
-    }
 }
 
 /// One direction, session after session.
 struct Supervisor<'b, E> {
     bridge: &'b Bridge,
     direction: Direction,
-    state: &'b State<'b, E>,
+    readiness: &'b Readiness<E>,
     counters: &'b DirectionCounters,
     care: RefCell<Care>,
     nacks: RefCell<Nacks>,
@@ -227,7 +160,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
             };
             let retry_in = match opened {
                 Err(open_error) => {
-                    if let Some(fatal) = fatal(&open_error).filter(|_| !self.state.was_ready.get()) {
+                    if let Some(fatal) = fatal(&open_error).filter(|_| !self.readiness.was_ready()) {
                         return Err(fatal);
                     }
                     self.not_opened(&open_error)
@@ -250,9 +183,9 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         let bridge = self.bridge;
         let cause = open_error.to_string();
         // After a careful session it counts as consuming still.
-        self.state.stands(self.direction);
+        self.readiness.stands(self.direction);
         // It waits for the broker.
-        self.state.silent(self.direction, false);
+        self.readiness.is_silent(self.direction, false);
         if is_unreadable(open_error) || is_hard(open_error) {
             self.pool.consume_apart();
         }
@@ -275,7 +208,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         let bridge = self.bridge;
         let direction = self.direction.code();
         if let Fault::Silent { .. } = fault {
-            self.state.silent(self.direction, true);
+            self.readiness.is_silent(self.direction, true);
         }
         let progress = self.counters.acked.get() > began.acked;
         let in_vain = self.counters.received.get() > began.received && !progress;
@@ -315,7 +248,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         };
         let ended = self.until_ended(&mut session, translate).await;
         if ended.is_err() {
-            self.state.stands(self.direction);
+            self.readiness.stands(self.direction);
         }
         session.close(ended.as_ref().err(), CLOSE_TIMEOUT).await;
         ended.unwrap_or_else(|fault| Ended::Fault(fault, began))
@@ -368,10 +301,10 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         let direction = self.direction.code();
         let said: Cell<Option<(Pace, Instant)>> = Cell::new(None);
         move |pace| {
-            self.state.silent(self.direction, pace == Pace::Silent);
+            self.readiness.is_silent(self.direction, pace == Pace::Silent);
             match pace {
-                Pace::Moving | Pace::StandingBy => self.state.moves(self.direction),
-                Pace::Held(_) | Pace::Silent => self.state.stands(self.direction),
+                Pace::Moving | Pace::StandingBy => self.readiness.moves(self.direction),
+                Pace::Held(_) | Pace::Silent => self.readiness.stands(self.direction),
             }
             let before = said.get();
             if before.is_some_and(|(before, when)| before == pace && when.elapsed() < HOLD_REMINDER) {
@@ -412,7 +345,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         tokio::select! {
             biased;
             ended = &mut running => return ended.map(|()| Ended::Stopped),
-            fault = watch_for_fault(events, self.state.on) => return Err(fault),
+            fault = watch_for_fault(events, self.readiness) => return Err(fault),
             fault = watching::watch(bridge, link, connections) => return Err(fault),
             fault = canary::observe(bridge, link, source, &motion, tell) => return Err(fault),
             _ = told.wait_for(|stop| *stop) => {}
@@ -430,7 +363,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
             tokio::select! {
                 biased;
                 ended = &mut running => ended.err(),
-                fault = watch_for_fault(events, self.state.on) => Some(fault),
+                fault = watch_for_fault(events, self.readiness) => Some(fault),
             }
         });
         let direction = self.direction.code();
@@ -497,16 +430,16 @@ async fn again(source: Source<'_>, prefetch_count: u16) -> Result<Consuming, Fau
     }
 }
 
-async fn watch_for_fault(events: &mut Events, on: &impl Fn(Event)) -> Fault {
+async fn watch_for_fault(events: &mut Events, readiness: &Readiness<impl Fn(Event)>) -> Fault {
     loop {
         match events.next().await {
             Notice::Blocked { broker, reason } => {
                 warn!(broker, reason = printable(reason), "the broker takes no messages for now");
-                on(Event::Blocked);
+                readiness.tell(Event::Blocked);
             }
             Notice::Unblocked { broker } => {
                 info!(broker, "the broker takes messages again");
-                on(Event::Unblocked);
+                readiness.tell(Event::Unblocked);
             }
             Notice::Fault(fault) => return fault,
         }

@@ -30,10 +30,12 @@ pub(super) struct Window<F, T> {
     deliveries: VecDeque<Entry<T>>,
     /// What they wait for, in the same order: nearly always one for each, so that none has a list of its own.
     confirms: VecDeque<(Purpose, Confirm<F>)>,
-    /// Room for futures, of those that are done: they are large, and one comes for each that goes.
-    room: Vec<Pin<Box<F>>>,
     bytes: usize,
 }
+
+/// While bodies of so many bytes are under way no more are taken. Each is there up to three times: as it came, as it goes
+/// out, and in what lapin has still to write.
+const MOST_BYTES: usize = 16 << 20;
 
 /// What takes memory while it is under way.
 pub(super) trait Weigh {
@@ -74,20 +76,20 @@ struct Entry<T> {
 }
 
 /// One that is waited for, or one that came when the message was sent: that is rare, and large, hence the box.
-type Confirm<F> = Either<Pin<Box<F>>, Box<Ready<lapin::Result<Confirmation>>>>;
+type Confirm<F> = Either<F, Box<Ready<lapin::Result<Confirmation>>>>;
 
 impl<F, T> Window<F, T>
 where
-    F: Future<Output = lapin::Result<Confirmation>>,
+    F: Future<Output = lapin::Result<Confirmation>> + Unpin,
     T: Weigh,
 {
     pub(super) const fn new() -> Self {
-        Self { deliveries: VecDeque::new(), confirms: VecDeque::new(), room: Vec::new(), bytes: 0 }
+        Self { deliveries: VecDeque::new(), confirms: VecDeque::new(), bytes: 0 }
     }
 
-    /// The bodies of the deliveries under way.
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
+    /// Whether no more deliveries are to be taken, for the memory's sake.
+    pub(super) const fn is_full(&self) -> bool {
+        self.bytes >= MOST_BYTES
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -105,9 +107,8 @@ where
         // the oldest, hence a waker that does nothing.
         let mut context = Context::from_waker(Waker::noop());
         let before = self.confirms.len();
-        for (purpose, sending) in sendings {
-            let mut sending = placed(&mut self.room, sending);
-            let confirm = match sending.as_mut().poll(&mut context) {
+        for (purpose, mut sending) in sendings {
+            let confirm = match Pin::new(&mut sending).poll(&mut context) {
                 Poll::Pending => Either::Left(sending),
                 Poll::Ready(confirm) => Either::Right(Box::new(at_once(confirm))),
             };
@@ -136,10 +137,10 @@ where
         most: usize,
         mut nacked: impl FnMut(&T, u32) -> Vec<(Purpose, F)>,
     ) -> Poll<Result<Settled<T>, Fault>> {
-        let Self { deliveries, confirms, room, bytes } = self;
+        let Self { deliveries, confirms, bytes } = self;
         let mut settled = 0;
         while let Some(oldest) = deliveries.get_mut(settled).filter(|_| settled < most) {
-            match oldest.poll(confirms, room, context) {
+            match oldest.poll(confirms, context) {
                 Poll::Pending => break,
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
                 Poll::Ready(Ok(())) if oldest.nacked => {
@@ -147,7 +148,7 @@ where
                     oldest.waits_for = sendings.len();
                     // Its turn is before all that is behind it.
                     for (purpose, sending) in sendings.into_iter().rev() {
-                        confirms.push_front((purpose, Either::Left(placed(room, sending))));
+                        confirms.push_front((purpose, Either::Left(sending)));
                     }
                     (oldest.published, oldest.unroutable, oldest.nacked) = (0, 0, false);
                     oldest.again += 1;
@@ -170,13 +171,6 @@ where
     }
 }
 
-/// In the room of one that is done, if there is any.
-fn placed<F>(room: &mut Vec<Pin<Box<F>>>, sending: F) -> Pin<Box<F>> {
-    let Some(mut placed) = room.pop() else { return Box::pin(sending) };
-    placed.set(sending);
-    placed
-}
-
 impl<T> Entry<T> {
     /// How many of its publications are confirmed only now that they were sent again.
     const fn nacked_at_first(&self) -> u64 {
@@ -186,11 +180,10 @@ impl<T> Entry<T> {
     fn poll<F>(
         &mut self,
         confirms: &mut VecDeque<(Purpose, Confirm<F>)>,
-        room: &mut Vec<Pin<Box<F>>>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Fault>>
     where
-        F: Future<Output = lapin::Result<Confirmation>>,
+        F: Future<Output = lapin::Result<Confirmation>> + Unpin,
     {
         while self.waits_for > 0 {
             // Cannot be: what a delivery waits for is there.
@@ -199,9 +192,7 @@ impl<T> Entry<T> {
             };
             let (purpose, confirm) = (*purpose, ready!(Pin::new(oldest).poll(context)));
             // Whatever it says, it must not be polled again.
-            if let Some((_, Either::Left(done))) = confirms.pop_front() {
-                room.push(done);
-            }
+            confirms.pop_front();
             self.waits_for -= 1;
             self.published += u64::from(purpose == Purpose::Publication);
             match (confirm, purpose) {
@@ -328,16 +319,20 @@ mod tests {
     }
 
     #[test]
-    fn weighs_what_is_under_way() {
-        let (mut window, promises) = window(&[1, 1, 1]);
-        assert_eq!(window.bytes(), 3);
-        promises[0][0].resolve(ack());
-        promises[1][0].resolve(ack());
-        expect(&mut window, 1, 2);
-        assert_eq!(window.bytes(), 2);
-        promises[2][0].resolve(ack());
-        expect(&mut window, 2, 1);
-        assert_eq!(window.bytes(), 0);
+    fn is_full_while_bodies_of_16_mib_are_under_way() {
+        let mut window = Window::new();
+        let promises = [10 << 20, (6 << 20) - 1, 1].map(|bytes| {
+            assert!(!window.is_full());
+            let promise = Promise::default();
+            window.push(bytes, vec![(Purpose::Publication, promise.clone())]);
+            promise
+        });
+        assert!(window.is_full());
+        promises[0].resolve(ack());
+        expect(&mut window, 10 << 20, 1);
+        assert!(!window.is_full());
+        window.push(10 << 20, vec![]);
+        assert!(window.is_full());
     }
 
     #[test]
@@ -448,22 +443,6 @@ mod tests {
         let expected = Settled { last: 2, deliveries: 2, published: 1, unroutable: 0, nacked: 0 };
         assert!(matches!(done, Poll::Ready(Ok(done)) if done == expected));
         assert!(!window.is_sending_again());
-    }
-
-    #[test]
-    fn what_is_sent_again_takes_no_more_room() {
-        let (mut window, promises) = window(&[1]);
-        promises[0][0].resolve(Ok(Confirmation::Nack(None)));
-        let mut context = Context::from_waker(Waker::noop());
-        let mut times = 0;
-        let sent = |_: &usize, _| {
-            times += 1;
-            let again = Promise::default();
-            again.resolve(if times < 100 { Ok(Confirmation::Nack(None)) } else { ack() });
-            vec![(Purpose::Publication, again)]
-        };
-        assert!(window.poll_settled(&mut context, 64, sent).is_ready());
-        assert_eq!((times, window.room.len()), (100, 1));
     }
 
     #[test]

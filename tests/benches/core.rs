@@ -3,6 +3,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../translator/mod.rs"]
 mod translator;
 
 use std::fmt::Write;

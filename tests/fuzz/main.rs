@@ -12,6 +12,8 @@ mod random;
 mod runner;
 mod shape;
 mod targets;
+#[path = "../translator/mod.rs"]
+mod translator;
 mod world;
 
 #[test]

@@ -1,4 +1,5 @@
-//! The translator whose allocations and time are measured.
+//! A translator as the tests have it that look at the core alone, and rules made up for them.
+#![allow(dead_code, reason = "no test needs all of it")]
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -10,11 +11,16 @@ use cti_bridge::core::settings::{BridgeId, Listen, OriginUuid, Probes, Settings,
 use cti_bridge::core::translate::Translator;
 use cti_bridge::core::version::Version;
 
+pub const BRIDGE: &str = "b1";
+pub const MODERN_EXCHANGE: &str = "xivo";
+pub const ORIGIN: &str = "ca7f87e9-c2c8-5fad-ba1b-c3140ebb9be3";
+
+/// At 19.05, and it listens to all.
 pub fn translator(mappings: &Mappings) -> Translator {
     let settings = Settings {
-        bridge_id: BridgeId::parse("b1").unwrap(),
-        origin_uuid: OriginUuid::parse("u1").unwrap(),
-        modern_exchange: "xivo".into(),
+        bridge_id: BridgeId::parse(BRIDGE).unwrap(),
+        origin_uuid: OriginUuid::parse(ORIGIN).unwrap(),
+        modern_exchange: MODERN_EXCHANGE.into(),
         listen: Listen::All,
         unknown_events: UnknownEvents::Pass,
         max_hops: 3,
@@ -23,6 +29,13 @@ pub fn translator(mappings: &Mappings) -> Translator {
         probes: Probes::Answer,
     };
     Translator::new(Catalog::at(Version::new(19, 5), mappings), settings)
+}
+
+/// Rules that use all that a rule may say: the built-in ones rename no field.
+pub const MADE_UP: &str = include_str!("made_up.yaml");
+
+pub fn made_up() -> Vec<MappingFile> {
+    layer(MADE_UP, 0)
 }
 
 /// These rules, and as many more that no event of the measurement needs.
