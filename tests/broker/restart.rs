@@ -4,22 +4,28 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::harness::{Client, World, eventually, own_connections, rabbitmqctl_meanwhile};
+use super::harness::{Bridge, Client, World, eventually, own_connections, rabbitmqctl_meanwhile};
 use super::load::{Feeder, TO_LEGACY, TO_MODERN, Way, all_that_came, only_echoes_are_left};
 
 /// As many duplicates there may be in each direction after a fault, and no more.
 const PREFETCH: u32 = 64;
 
+const WAYS: [Way; 2] = [TO_LEGACY, TO_MODERN];
+
+/// A bridge at work in both directions.
+async fn under_load(world: &World) -> (Bridge, [Feeder; 2]) {
+    let bridge = world.bridge().args(["--prefetch-count", "64"]).start().await;
+    for way in WAYS {
+        way.collect(world).await;
+    }
+    (bridge, WAYS.map(|way| Feeder::start(world.url(), way)))
+}
+
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
 async fn a_broker_restart_under_load_loses_nothing_and_doubles_little() {
     let world = World::alone().await;
-    let mut bridge = world.bridge().args(["--prefetch-count", "64"]).start().await;
-    let ways = [TO_LEGACY, TO_MODERN];
-    for way in ways {
-        way.collect(&world).await;
-    }
-    let feeders = ways.map(|way| Feeder::start(world.url(), way));
+    let (mut bridge, feeders) = under_load(&world).await;
     for feeder in &feeders {
         feeder.goes_on_for(500).await;
     }
@@ -31,7 +37,7 @@ async fn a_broker_restart_under_load_loses_nothing_and_doubles_little() {
     for feeder in &feeders {
         feeder.goes_on_for(500).await;
     }
-    examine(&world, &mut bridge, ways, feeders, PREFETCH).await;
+    examine(&world, &mut bridge, feeders, PREFETCH).await;
     assert_eq!(bridge.said("ready").len(), 1);
 }
 
@@ -39,12 +45,7 @@ async fn a_broker_restart_under_load_loses_nothing_and_doubles_little() {
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
 async fn connections_closed_under_load_lose_nothing_and_double_little() {
     let world = World::new().await;
-    let mut bridge = world.bridge().args(["--prefetch-count", "64"]).start().await;
-    let ways = [TO_LEGACY, TO_MODERN];
-    for way in ways {
-        way.collect(&world).await;
-    }
-    let feeders = ways.map(|way| Feeder::start(world.url(), way));
+    let (mut bridge, feeders) = under_load(&world).await;
     let faults = 3;
     for fault in 1..=faults {
         for feeder in &feeders {
@@ -57,19 +58,14 @@ async fn connections_closed_under_load_lose_nothing_and_double_little() {
         .await;
     }
     let faults = u32::try_from(faults).unwrap();
-    examine(&world, &mut bridge, ways, feeders, faults * PREFETCH).await;
+    examine(&world, &mut bridge, feeders, faults * PREFETCH).await;
 }
 
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
 async fn a_shared_connection_closed_under_load_brings_both_directions_back() {
     let world = World::alone().await;
-    let mut bridge = world.bridge().args(["--prefetch-count", "64"]).start().await;
-    let ways = [TO_LEGACY, TO_MODERN];
-    for way in ways {
-        way.collect(&world).await;
-    }
-    let feeders = ways.map(|way| Feeder::start(world.url(), way));
+    let (mut bridge, feeders) = under_load(&world).await;
     for (faults, usage) in (1..).zip(["publish to_legacy", "consume"]) {
         for feeder in &feeders {
             feeder.goes_on_for(200).await;
@@ -84,20 +80,14 @@ async fn a_shared_connection_closed_under_load_brings_both_directions_back() {
         assert_eq!(after.len(), 3, "{after:?}");
         assert_ne!(after[usage], before[usage]);
     }
-    examine(&world, &mut bridge, ways, feeders, 2 * PREFETCH).await;
+    examine(&world, &mut bridge, feeders, 2 * PREFETCH).await;
 }
 
 /// Ends the load and the bridge, and holds all that came against all that was sent.
-async fn examine(
-    world: &World,
-    bridge: &mut super::harness::Bridge,
-    ways: [Way; 2],
-    feeders: [Feeder; 2],
-    most_duplicates: u32,
-) {
+async fn examine(world: &World, bridge: &mut Bridge, feeders: [Feeder; 2], most_duplicates: u32) {
     // The connection of before is gone.
     let client = Client::connect(&world.url()).await;
-    for (way, feeder) in ways.iter().zip(feeders) {
+    for (way, feeder) in WAYS.iter().zip(feeders) {
         let events = feeder.finish().await;
         let came = all_that_came(&client, *way, events).await;
         came.assert_complete_and_in_order(events);
@@ -106,7 +96,7 @@ async fn examine(
         assert!(duplicates <= most_duplicates, "{}: {duplicates} duplicates", way.event);
     }
     bridge.stop().await;
-    only_echoes_are_left(&client, &ways).await;
+    only_echoes_are_left(&client, &WAYS).await;
 }
 
 #[tokio::test]
