@@ -103,7 +103,7 @@ class Publisher:
                 break
             if not self.done():
                 time.sleep(0.1)
-        return {'sent': self.sent, 'returned': self.returned, 'problem': self.problem}
+        return {'sent': self.sent, 'returned': self.returned, 'connections': self.connections, 'problem': self.problem}
 
     def done(self):
         return self.next == self.end and not self.todo and not self.unconfirmed
@@ -312,8 +312,8 @@ def measure(arguments, daemon):
     runs = [Run(direction(), arguments.count, arguments.window, arguments.rate) for direction in directions]
     for run in runs:
         run.start()
-    restarted = restart_broker(runs) if arguments.restart else None
     memory = Memory(daemon.process.pid) if daemon else None
+    restarted = restart_broker(runs) if arguments.restart else None
     rows, failures = [], []
     if arguments.seconds:
         tell(runs, memory)
@@ -329,6 +329,8 @@ def measure(arguments, daemon):
         rows.append(row)
         if got['wrong']:
             failures.append(f"{run.direction.name}: not the expected form: {got['wrong']}")
+        if restarted and sent['connections'] == 1:
+            failures.append(f'{run.direction.name}: all were sent before the broker stopped; a larger --count or a lower --rate makes it last')
         if restarted and got['doubled'] > arguments.prefetch:
             failures.append(f"{run.direction.name}: {got['doubled']} doubled, more than were in flight")
         for what in ('lost', 'disordered') if restarted else ('lost', 'doubled', 'disordered'):

@@ -15,20 +15,24 @@ def usage_of(pid):
 
 
 class Memory(threading.Thread):
-    """What a process has in memory, looked at every second."""
+    """What a process has in memory, looked at at once and then every second."""
 
     def __init__(self, pid):
         super().__init__(daemon=True)
         self.pid, self.started, self.seen = pid, time.monotonic(), []
+        self.look()
         self.start()
+
+    def look(self):
+        with open(f'/proc/{self.pid}/status') as status:
+            resident = next(int(line.split()[1]) for line in status if line.startswith('VmRSS'))
+        self.seen.append((time.monotonic() - self.started, resident / 1024))
 
     def run(self):
         try:
             while True:
-                with open(f'/proc/{self.pid}/status') as status:
-                    resident = next(int(line.split()[1]) for line in status if line.startswith('VmRSS'))
-                self.seen.append((time.monotonic() - self.started, resident / 1024))
                 time.sleep(1)
+                self.look()
         except (OSError, StopIteration):
             pass  # it has ended
 
