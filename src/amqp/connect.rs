@@ -27,16 +27,17 @@ const USUAL_FRAME_BYTES: u32 = 128 * 1024;
 /// The largest that are taken where the broker has others: headers of half of that nobody has seen.
 const LARGEST_FRAME_BYTES: u32 = 1024 * 1024;
 
-/// Those of a connection that only publishes what we make ourselves.
+/// Enough for all but very few messages.
 const SMALL_FRAME_BYTES: u32 = 32 * 1024;
 
 /// How large the frames of a connection may be.
 ///
 /// lapin keeps room for 32 of them for each way, all of which it comes to use as time goes by: 8 MiB with RabbitMQ's
-/// 128 KiB. A body is split over frames; the headers of a message must fit into one.
-#[derive(Debug, Clone, Copy)]
+/// 128 KiB. A body is split over frames. The headers of a message must fit into one, and lapin gives the connection up
+/// over a larger one, which RabbitMQ sends all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frames {
-    /// As large as the broker allows, for messages of others: lapin gives the connection up over a larger one.
+    /// As large as the broker allows.
     Whole,
     /// A quarter of that.
     Small,

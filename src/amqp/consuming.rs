@@ -13,8 +13,8 @@ use lapin::{BasicProperties, Channel, Connection, Consumer};
 use tokio::time::sleep;
 
 use super::bridge::Direction;
+use super::connected::Connected;
 use super::declare::{SetUpError, short};
-use super::pool::Shared;
 use super::session::confirming;
 
 /// A queue of this name there is not.
@@ -29,7 +29,7 @@ pub(super) struct Source<'s> {
     pub(super) direction: Direction,
     pub(super) queue: &'s str,
     pub(super) connection: &'s Connection,
-    pub(super) publish: &'s Shared,
+    pub(super) publish: &'s Connected,
 }
 
 /// A consumer and its channel.

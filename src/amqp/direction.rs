@@ -5,7 +5,7 @@
 //! loop; what was not acked by then is delivered again to the next session.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -18,7 +18,6 @@ use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::types::ShortString;
 use tokio::sync::watch;
-use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, sleep};
 use tracing::warn;
 
@@ -28,13 +27,13 @@ use super::canary;
 use super::care::{Care, Fingerprint};
 use super::consuming::Consuming;
 use super::counters::DirectionCounters;
-use super::fault::Fault;
+use super::fault::{Fault, too_large};
 use super::motion::Motion;
 use super::nacks::{Advice, Nacks};
 use super::prepared::{Prepared, Sending};
 use super::properties::received;
 use super::quarantine::{self, Cause};
-use super::session::{Link, Roomy};
+use super::session::Link;
 use super::stalls::Stalls;
 use super::window::{Purpose, Settled, Window};
 use crate::core::message::{Outcome, Publication, Reason, Received, Refusal};
@@ -65,17 +64,11 @@ pub(super) struct Settings<'b> {
 struct Outgoing<'l> {
     purpose: Purpose,
     prepared: Prepared,
-    by: By<'l>,
+    /// Nothing where the headers do not fit into the frames of the connection.
+    channel: Option<&'l Channel>,
     mandatory: bool,
     /// Not at once, where it was nacked before.
     pause: Option<Duration>,
-}
-
-/// The way that a message takes.
-enum By<'l> {
-    Channel(&'l Channel),
-    /// To quarantine with headers that need a connection of their own.
-    Roomy(&'l Roomy),
 }
 
 /// All that is sent for one delivery: nearly always one message, for which no list is made.
@@ -99,8 +92,8 @@ struct Publisher<'l, 'b, 'f, T> {
     link: &'l Link,
     settings: Settings<'b>,
     translate: &'f T,
-    /// Whether something goes to quarantine over another connection: what is behind it waits, for the order's sake.
-    roomy: Cell<bool>,
+    /// Whether something does not fit into the frames of the connection: the session ends when its turn comes.
+    too_large: Cell<bool>,
 }
 
 /// Bridges until everything taken is acked after `stop` became true, or after there is no more need for care
@@ -114,7 +107,7 @@ pub(super) async fn run<'t>(
     translate: &impl Translate<'t>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Fault> {
-    let publisher = Publisher { link, settings, translate, roomy: Cell::new(false) };
+    let publisher = Publisher { link, settings, translate, too_large: Cell::new(false) };
     let mut this = Loop { publisher, window: Window::new(), acks: Acks::default(), head: None };
     let mut deliveries = intake.consumer.clone();
     let mut consuming = true;
@@ -132,11 +125,10 @@ pub(super) async fn run<'t>(
         // Nothing below has a budget of its own, and a backlog would keep signals and sockets waiting.
         tokio::task::consume_budget().await;
         let under_way = !this.window.is_empty();
-        let room = match careful || this.publisher.roomy.get() {
+        let room = match careful {
             true => !under_way,
             false => !this.window.is_sending_again() && !this.window.is_full(),
-        };
-        this.publisher.roomy.set(under_way && this.publisher.roomy.get());
+        } && !this.publisher.too_large.get();
         tokio::select! {
             biased;
             settled = poll_fn(|context| this.publisher.poll_settled(&mut this.window, nacks, context)), if under_way => {
@@ -186,8 +178,8 @@ pub(super) async fn run<'t>(
                         Some(Err(error)) => return Err(Fault::Consume(error)),
                         None => return Err(Fault::ConsumerEnded { queue: intake.consumer.queue().to_string() }),
                     }
-                    let alone = this.publisher.roomy.get() || this.window.is_full();
-                    more = if alone { 0 } else { more - 1 };
+                    let enough = this.publisher.too_large.get() || this.window.is_full();
+                    more = if enough { 0 } else { more - 1 };
                     // What has come meanwhile, without asking for everything else each time.
                     let Some(next) = (more > 0).then(|| deliveries.next().now_or_never()).flatten() else { break };
                     delivery = next;
@@ -205,21 +197,14 @@ pub(super) async fn run<'t>(
 
 impl<'l> Outgoing<'l> {
     fn send(self) -> Sending<'l> {
-        let Self { prepared, by, mandatory, pause, .. } = self;
-        match (by, pause) {
-            (By::Channel(channel), None) => Box::pin(prepared.send(channel, mandatory)),
-            (by, pause) => Box::pin(async move {
-                match pause {
-                    Some(pause) => sleep(pause).await,
-                    // Polled again when it is the oldest, and so behind all that came before it.
-                    None => yield_now().await,
-                }
-                let channel = match by {
-                    By::Channel(channel) => channel,
-                    By::Roomy(roomy) => roomy.channel().await?,
-                };
+        let Self { prepared, channel, mandatory, pause, .. } = self;
+        match (channel, pause) {
+            (Some(channel), None) => Box::pin(prepared.send(channel, mandatory)),
+            (Some(channel), Some(pause)) => Box::pin(async move {
+                sleep(pause).await;
                 prepared.send(channel, mandatory).await
             }),
+            (None, _) => Box::pin(ready(Err(too_large()))),
         }
     }
 }
@@ -303,8 +288,8 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
         };
         let mandatory = self.settings.unroutable == Unroutable::Count;
         let send = |prepared| {
-            let by = By::Channel(&self.link.publishing);
-            Outgoing { purpose, prepared, by, mandatory, pause: None }
+            let channel = Some(&self.link.publishing);
+            Outgoing { purpose, prepared, channel, mandatory, pause: None }
         };
         let mut publications = publications.into_iter();
         let first = publications.next().map(prepare).transpose()?;
@@ -314,8 +299,8 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
 
     /// What comes of a canary.
     fn onwards(&self) -> Outgoing<'l> {
-        let by = By::Channel(&self.link.publishing);
-        Outgoing { purpose: Purpose::Answer, prepared: canary::onwards(), by, mandatory: false, pause: None }
+        let (channel, prepared) = (Some(&self.link.publishing), canary::onwards());
+        Outgoing { purpose: Purpose::Answer, prepared, channel, mandatory: false, pause: None }
     }
 
     /// Settles what is confirmed, and sends again or to quarantine what is nacked.
@@ -358,28 +343,31 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
     }
 
     fn to_quarantine(&self, delivery: &Delivery, cause: &Cause<'_>) -> Outgoing<'l> {
-        let (reason, detail) = (cause.code(), cause.detail());
-        let counters = self.settings.counters;
-        counters.quarantined(cause.reason());
-        let direction = self.link.direction.code();
-        if let Some(unsaid) = counters.said().say(reason, Instant::now()) {
-            let key = delivery.routing_key.as_str();
-            warn!(direction, reason, ?detail, routing_key = ?key, unsaid, "to quarantine");
-        }
+        let Link { direction, frames, ref quarantine, ref quarantine_queue, .. } = *self.link;
         let prepared = Prepared {
             // The default exchange: straight to the queue of this name.
             exchange: ShortString::default(),
-            routing_key: self.link.quarantine_queue.clone(),
-            properties: quarantine::properties(delivery, self.link.direction, cause, Timestamp::now()),
+            routing_key: quarantine_queue.clone(),
+            properties: quarantine::properties(delivery, direction, cause, Timestamp::now()),
             body: delivery.data.clone(),
         };
-        let by = if prepared.is_small() {
-            By::Channel(&self.link.quarantine)
+        let channel = prepared.fits(frames).then_some(quarantine);
+        if channel.is_some() {
+            self.tell_of_quarantine(delivery, cause);
         } else {
-            By::Roomy(&self.link.roomy)
-        };
-        self.roomy.set(self.roomy.get() || matches!(by, By::Roomy(_)));
-        Outgoing { purpose: Purpose::Quarantine, prepared, by, mandatory: true, pause: None }
+            self.too_large.set(true);
+        }
+        Outgoing { purpose: Purpose::Quarantine, prepared, channel, mandatory: true, pause: None }
+    }
+
+    fn tell_of_quarantine(&self, delivery: &Delivery, cause: &Cause<'_>) {
+        let (reason, detail) = (cause.code(), cause.detail());
+        let counters = self.settings.counters;
+        counters.quarantined(cause.reason());
+        if let Some(unsaid) = counters.said().say(reason, Instant::now()) {
+            let (direction, key) = (self.link.direction.code(), delivery.routing_key.as_str());
+            warn!(direction, reason, ?detail, routing_key = ?key, unsaid, "to quarantine");
+        }
     }
 }
 

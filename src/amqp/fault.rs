@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Error, ErrorKind};
 
 use super::declare::SetUpError;
@@ -72,23 +72,26 @@ fn words(error: &Error) -> String {
 }
 
 impl Fault {
-    /// Whether a connection is of no use though it is open: nothing comes to an end on it.
-    pub(super) const fn is_of_a_connection(&self) -> bool {
-        matches!(self, Self::Stalled(_) | Self::Unanswered(_) | Self::Silent { .. })
-    }
-
     /// Whether a message could not even be read: lapin takes no text that is not UTF-8 in a routing key, a
     /// property or the name of a header, and gives the connection up.
     pub(super) fn is_unreadable(&self) -> bool {
-        let (Self::Consume(error)
-        | Self::Publish(error)
-        | Self::Quarantine(error)
-        | Self::Ack(error)
-        | Self::Lost(error)) = self
-        else {
-            return false;
-        };
-        matches!(error.kind(), ErrorKind::ParsingError(_))
+        self.lapin().is_some_and(|error| matches!(error.kind(), ErrorKind::ParsingError(_)))
+    }
+
+    /// Whether the headers of a message do not fit into the frames of the connection.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.lapin().is_some_and(is_too_large)
+    }
+
+    const fn lapin(&self) -> Option<&Error> {
+        match self {
+            Self::Consume(error)
+            | Self::Publish(error)
+            | Self::Quarantine(error)
+            | Self::Ack(error)
+            | Self::Lost(error) => Some(error),
+            _ => None,
+        }
     }
 
     /// The broker's words if it closed a channel because of what was sent on it, so that sending the same
@@ -111,9 +114,20 @@ impl Fault {
     }
 }
 
+/// What a publish ends with whose headers do not fit into the frames of the connection, without having been tried.
+pub(super) fn too_large() -> Error {
+    let text = "the headers are too large for the frames of this connection";
+    ErrorKind::ProtocolError(AMQPError::new(AMQPHardError::FRAMEERROR.into(), text.into())).into()
+}
+
+/// The same of a message that came: RabbitMQ does not split headers, whatever was agreed upon.
+fn is_too_large(error: &Error) -> bool {
+    let ErrorKind::ProtocolError(error) = error.kind() else { return false };
+    matches!(error.kind(), AMQPErrorKind::Hard(AMQPHardError::FRAMEERROR))
+}
+
 #[cfg(test)]
 mod tests {
-    use lapin::protocol::{AMQPError, AMQPHardError};
 
     use super::*;
 

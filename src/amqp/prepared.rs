@@ -6,6 +6,7 @@ use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation};
 
+use super::connect::Frames;
 use super::properties::{MAX_SMALL_HEADER_BYTES, Unpublishable, basic_properties, short, table_bytes};
 use crate::core::message::Publication;
 
@@ -30,12 +31,10 @@ impl Prepared {
         })
     }
 
-    /// Whether the headers fit into small frames, as those of every translation do.
-    pub(super) fn is_small(&self) -> bool {
-        self.properties
-            .headers()
-            .as_ref()
-            .is_none_or(|headers| table_bytes(headers) <= MAX_SMALL_HEADER_BYTES)
+    /// Whether the headers fit into one of these frames, as those of every translation do.
+    pub(super) fn fits(&self, frames: Frames) -> bool {
+        let is_small = |headers| table_bytes(headers) <= MAX_SMALL_HEADER_BYTES;
+        frames == Frames::Whole || self.properties.headers().as_ref().is_none_or(is_small)
     }
 
     /// Publishes and waits for the confirm. Queues its frames when polled for the first time.

@@ -1,13 +1,13 @@
-//! One session: the channels and the consumer of one direction, which live and die together.
+//! One session: the connections, channels and the consumer of one direction, which live and die together.
 //!
-//! A direction consumes on one connection and publishes on another, because one that publishes can be blocked by the
-//! broker and then could not even ack. Quarantine is on the side where the messages come from; where that is another
-//! broker it takes a third connection. The directions share the connection to consume and nothing else: a session that
-//! ends for a reason of its own closes its channel there and leaves the connection to the other direction. lapin's own
-//! recovery stays off: it hides the loss of a connection and leaves closed channels closed.
+//! On one broker a direction has one connection for everything, so that its end puts back what was not acked and drops
+//! what was not written, both at once. A broker that takes no messages reads nothing from it, then, not even acks; these
+//! can only be of what it confirmed a moment before. Between two brokers there is one to consume, one to publish on the
+//! other side, and one for what goes to quarantine, so that one blocked broker does not keep acks from the other. The
+//! directions share nothing. lapin's own recovery stays off: it hides the loss of a connection and leaves closed
+//! channels closed.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -15,18 +15,17 @@ use futures_util::future::{join_all, try_join};
 use futures_util::stream::{LocalBoxStream, SelectAll, select_all};
 use lapin::options::ConfirmSelectOptions;
 use lapin::types::ShortString;
-use lapin::{Channel, Connection, ConnectionState, ConnectionStatus, ErrorKind};
-use tokio::sync::{Mutex, OnceCell};
-use tokio::time::{Instant, timeout, timeout_at};
-use tracing::warn;
+use lapin::{Channel, Connection, ConnectionStatus};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::address::BrokerAddress;
 use super::bridge::{Bridge, Direction, Side};
-use super::connect::{Frames, OPEN_TIMEOUT, open};
+use super::connect::{Frames, OPEN_TIMEOUT};
+use super::connected::{Connected, Notice};
 use super::consuming::{Consuming, Source};
 use super::declare::{SetUpError, declare, short};
 use super::fault::Fault;
-use super::pool::{Notice, Pool, Shared, Use};
 use crate::core::topology::{Binding, Destination, Topology};
 
 /// Why a session could not be opened.
@@ -82,7 +81,7 @@ pub(super) struct Opening<'b> {
     pub(super) prefetch_count: u16,
     /// Which nodes of the clusters: others each time.
     pub(super) turn: usize,
-    pub(super) pool: &'b Pool<'b>,
+    pub(super) frames: Frames,
     /// Held while declaring, so that two sessions do not make the same queue at the same time.
     pub(super) declaring: &'b Mutex<()>,
 }
@@ -94,9 +93,9 @@ pub(super) struct Session {
     /// Nothing while the broker takes no messages.
     consuming: Option<Consuming>,
     intake_queue: String,
-    consume: Rc<Shared>,
-    /// Where the translations go, and where quarantine is if that is another broker.
-    publish: Vec<Rc<Shared>>,
+    consume: Connected,
+    /// Between two brokers: where the translations go, and where quarantine is.
+    publish: Vec<Connected>,
 }
 
 /// What one direction works with.
@@ -109,15 +108,8 @@ pub(super) struct Link {
     pub(super) quarantine_queue: ShortString,
     /// Another one, as a return means something else there.
     pub(super) canaries: Channel,
-    pub(super) roomy: Roomy,
+    pub(super) frames: Frames,
     connections: [ConnectionStatus; 2],
-}
-
-/// A channel to quarantine on a connection of its own, for headers that do not fit into small frames. Such messages are
-/// rare and suspect, so it is opened when there is one.
-pub(super) struct Roomy {
-    address: BrokerAddress,
-    open: OnceCell<(Connection, Channel)>,
 }
 
 /// What a session consists of.
@@ -126,8 +118,7 @@ pub(super) struct Parts<'s> {
     pub(super) events: &'s mut Events,
     pub(super) consuming: &'s mut Option<Consuming>,
     pub(super) source: Source<'s>,
-    /// Where to look after what is on either side. The first one is never blocked, as nothing is published on it; the
-    /// other one may be.
+    /// Where to look after what is on either side.
     pub(super) connections: [&'s Connection; 2],
 }
 
@@ -138,7 +129,6 @@ pub(super) struct Events(SelectAll<LocalBoxStream<'static, Notice>>);
 struct Progress {
     broker: String,
     stage: Stage,
-    connections: Vec<Rc<Shared>>,
 }
 
 impl Session {
@@ -147,18 +137,14 @@ impl Session {
         // The source's nodes in turn, and the target's one further each time these are through: every pair comes.
         let rounds = opening.turn / from.address.nodes().count().max(1);
         let nodes = [from.address.node(opening.turn), to.address.node(opening.turn + rounds)];
-        let progress =
-            Progress { broker: nodes[0].to_string(), stage: Stage::Connecting, connections: Vec::new() };
-        let progress = RefCell::new(progress);
+        let progress = RefCell::new(Progress { broker: nodes[0].to_string(), stage: Stage::Connecting });
         let opened = timeout(OPEN_TIMEOUT, Self::build(bridge, opening, &nodes, &progress)).await;
-        let Progress { broker, stage: doing, connections } = progress.into_inner();
+        let Progress { broker, stage: doing } = progress.into_inner();
         match opened {
             Ok(Ok(session)) => Ok(session),
             Ok(Err(source)) => Err(OpenError::Failed { broker, doing, source }),
             Err(_) => Err(OpenError::TimedOut { broker, doing, after: OPEN_TIMEOUT }),
         }
-        // Perhaps another node does better.
-        .inspect_err(|_| connections.iter().for_each(|connection| connection.give_up()))
     }
 
     async fn build(
@@ -167,33 +153,28 @@ impl Session {
         [source, target]: &[BrokerAddress; 2],
         progress: &RefCell<Progress>,
     ) -> Result<Self, SetUpError> {
-        let Opening { direction, pool, .. } = opening;
+        let Opening { direction, frames, .. } = opening;
         let (from, to) = bridge.sides(direction);
-        let at = |broker: &str, stage| {
-            let mut progress = progress.borrow_mut();
-            (progress.broker, progress.stage) = (broker.to_owned(), stage);
+        let at = |broker: &str, stage| *progress.borrow_mut() = Progress { broker: broker.to_owned(), stage };
+        let open = async |node, what: &str, frames| {
+            Connected::open(node, &format!("cti-bridge {what}{}", direction.code()), frames).await
         };
-        let holding = |connection: &Rc<Shared>| {
-            progress.borrow_mut().connections.push(Rc::clone(connection));
-        };
-        let (consume, publish) = try_join(
-            pool.take(from, Use::Consume(direction), source),
-            pool.take(from, Use::Publish(direction), source),
-        )
+        let on_one_broker = bridge.is_on_one_broker();
+        let (consume, quarantine) = try_join(open(source, "", frames), async {
+            if on_one_broker { Ok(None) } else { open(source, "quarantine ", frames).await.map(Some) }
+        })
         .await?;
-        [&consume, &publish].into_iter().for_each(holding);
         // First what has to be where the messages come from: they wait there while the other broker is away.
         at(&consume.broker, Stage::Declaring);
         {
             let _alone = opening.declaring.lock().await;
             declare_on(&consume.connection, &from.topology).await?;
         }
-        let mut publish = vec![publish];
-        if !bridge.is_on_one_broker() {
+        let mut publish = Vec::from_iter(quarantine);
+        if !on_one_broker {
             at(&target.to_string(), Stage::Connecting);
-            let other = pool.take(to, Use::Publish(direction), target).await?;
-            holding(&other);
-            publish.insert(0, other);
+            // Nothing goes there but translations.
+            publish.insert(0, open(target, "publish ", Frames::Small).await?);
         }
         let ends = [publish.first().unwrap_or(&consume), publish.last().unwrap_or(&consume)];
         at(&ends[0].broker, Stage::Declaring);
@@ -202,7 +183,7 @@ impl Session {
             declare_on(&ends[0].connection, &exchanges_of(&to.topology)).await?;
         }
         at(&consume.broker, Stage::Consuming);
-        let link = Link::open(direction, from, source, ends.map(Rc::as_ref)).await?;
+        let link = Link::open(direction, from, frames, ends).await?;
         let events = [&consume].into_iter().chain(&publish).map(|connection| connection.notices());
         let events = Events(select_all(events));
         let intake_queue = from.intake_queue.clone();
@@ -222,25 +203,14 @@ impl Session {
         Parts { link, events, consuming, source, connections }
     }
 
-    /// Closes what is the session's own, the publishing connections first, and waits for the brokers to say so.
+    /// Closes the publishing connections first, and waits for the brokers to say so: only then the next consumer gets
+    /// what was not acked, and in the right order.
     ///
-    /// Only then has a broker put back what was not acked, and the next consumer gets it in the right order. A
-    /// connection to consume that does not answer is given up, and so is one on which nothing came to an end.
-    pub(super) async fn close(self, fault: Option<&Fault>, within: Duration) {
-        let Self { link, consuming, consume, publish, .. } = self;
-        let end = Instant::now() + within;
-        let leave = publish.into_iter().map(|connection| connection.leave(within / 2));
-        tokio::join!(join_all(leave), timeout(within / 2, link.roomy.close())).1.ok();
-        // Whoever drops a consumer cancels it.
-        if let Some(consuming) = consuming
-            && timeout_at(end, consuming.close()).await.is_err()
-        {
-            consume.give_up();
-        }
-        if fault.is_some_and(Fault::is_of_a_connection) {
-            consume.give_up();
-        }
-        consume.leave(within / 2).await;
+    /// The consumer ends with its connection and not before: whoever drops it cancels it, and a quorum queue would hand
+    /// over to the next one before it has put back what was on its way to this one.
+    pub(super) async fn close(&self, within: Duration) {
+        join_all(self.publish.iter().map(|connection| connection.close(within / 2))).await;
+        self.consume.close(within / 2).await;
     }
 }
 
@@ -267,8 +237,8 @@ impl Link {
     async fn open(
         direction: Direction,
         side: &Side,
-        node: &BrokerAddress,
-        [target, source]: [&Shared; 2],
+        frames: Frames,
+        [target, source]: [&Connected; 2],
     ) -> Result<Self, SetUpError> {
         Ok(Self {
             direction,
@@ -276,7 +246,7 @@ impl Link {
             quarantine: confirming(&source.connection).await?,
             canaries: confirming(&source.connection).await?,
             quarantine_queue: short(&side.quarantine_queue)?,
-            roomy: Roomy { address: node.clone(), open: OnceCell::default() },
+            frames,
             connections: [target.connection.status().clone(), source.connection.status().clone()],
         })
     }
@@ -291,36 +261,6 @@ impl Link {
         let channels = [&consuming.channel, &self.publishing, &self.quarantine];
         channels.iter().all(|channel| channel.status().connected())
             && self.connections.iter().all(ConnectionStatus::connected)
-    }
-}
-
-impl Roomy {
-    pub(super) async fn channel(&self) -> lapin::Result<&Channel> {
-        let open = async {
-            let connection = open(&self.address, "cti-bridge quarantine", Frames::Whole).await?;
-            let channel = confirming(&connection).await?;
-            Ok((connection, channel))
-        };
-        let refused = || ErrorKind::InvalidConnectionState(ConnectionState::Error).into();
-        match timeout(OPEN_TIMEOUT, self.open.get_or_try_init(|| open)).await {
-            Ok(Ok((_, channel))) => Ok(channel),
-            Ok(Err(SetUpError::Broker(error))) => Err(error),
-            // Where the other connections of the session were let in.
-            Ok(Err(error)) => {
-                warn!(broker = %self.address, cause = %error, "no connection for a message with large headers");
-                Err(refused())
-            }
-            Err(_) => {
-                warn!(broker = %self.address, "no answer, with a connection for a message with large headers");
-                Err(refused())
-            }
-        }
-    }
-
-    async fn close(&self) {
-        if let Some((connection, _)) = self.open.get() {
-            let _ = connection.close(200, ShortString::from("bye")).await;
-        }
     }
 }
 

@@ -16,7 +16,8 @@ use super::backoff::Backoff;
 use super::bridge::{Bridge, Direction};
 use super::canary;
 use super::care::Care;
-use super::connect::OPEN_TIMEOUT;
+use super::connect::{Frames, OPEN_TIMEOUT};
+use super::connected::Notice;
 use super::consuming::{Consuming, Source};
 use super::counters::DirectionCounters;
 use super::declare::{Inequivalent, SetUpError};
@@ -25,7 +26,6 @@ use super::fault::Fault;
 use super::motion::Motion;
 use super::nacks::Nacks;
 use super::pace::{Hold, Pace};
-use super::pool::{Notice, Pool};
 use super::printable::printable;
 use super::readiness::{Event, Readiness};
 use super::session::{Events, Link, OpenError, Opening, Parts, Session, Stage};
@@ -92,7 +92,7 @@ pub(super) async fn supervise<'t>(
 ) -> Result<(), RunError> {
     let readiness = Readiness::new(events);
     let (stop, stopped) = watch::channel(false);
-    let (pool, declaring) = (Pool::new(bridge), Mutex::new(()));
+    let declaring = Mutex::new(());
     let direction = |direction| Supervisor {
         bridge,
         direction,
@@ -104,7 +104,7 @@ pub(super) async fn supervise<'t>(
         backoff: Backoff::default(),
         complaints: Complaints::default(),
         turn: 0,
-        pool: &pool,
+        frames: Frames::Small,
         declaring: &declaring,
         stop: stopped.clone(),
     };
@@ -135,7 +135,8 @@ struct Supervisor<'b, E> {
     complaints: Complaints,
     /// Which nodes of the clusters: others after each fault.
     turn: usize,
-    pool: &'b Pool<'b>,
+    /// Small until a message came that does not fit.
+    frames: Frames,
     declaring: &'b Mutex<()>,
     stop: watch::Receiver<bool>,
 }
@@ -150,7 +151,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
                 direction: self.direction,
                 prefetch_count: self.care.borrow().prefetch_count(self.bridge.prefetch_count),
                 turn: self.turn,
-                pool: self.pool,
+                frames: self.frames,
                 declaring: self.declaring,
             };
             let opened = tokio::select! {
@@ -186,8 +187,8 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         self.readiness.stands(self.direction);
         // It waits for the broker.
         self.readiness.is_silent(self.direction, false);
-        if is_unreadable(open_error) || is_hard(open_error) {
-            self.pool.consume_apart();
+        if let OpenError::Failed { source: SetUpError::Broker(error), .. } = open_error {
+            self.fit(&Fault::Lost(error.clone()));
         }
         if lost_while_consuming(open_error) {
             // The first delivery came and ended it, before the session was complete.
@@ -222,9 +223,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
             self.care.borrow_mut().begin(bridge.prefetch_count);
             info!(direction, "a message may be the cause: going on one by one");
         }
-        if fault.is_unreadable() {
-            self.pool.consume_apart();
-        }
+        self.fit(fault);
         // A session that ended before it did anything was no good: do not hurry to the next. But a
         // message that cannot be read is put away by the broker after some more deliveries.
         let put_away = fault.is_unreadable() && bridge.sides(self.direction).0.broker_puts_poison_away();
@@ -235,6 +234,17 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         let retry_in = self.backoff.next_delay();
         warn!(direction, cause = %fault, ?retry_in, "session ended");
         retry_in
+    }
+
+    /// Uses larger frames from now on, if that is what the session ended for.
+    fn fit(&mut self, fault: &Fault) {
+        if fault.is_too_large() && self.frames == Frames::Small {
+            self.frames = Frames::Whole;
+            info!(
+                direction = self.direction.code(),
+                "a message has large headers: larger frames from now on"
+            );
+        }
     }
 
     /// Runs the direction until it ends.
@@ -250,7 +260,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         if ended.is_err() {
             self.readiness.stands(self.direction);
         }
-        session.close(ended.as_ref().err(), CLOSE_TIMEOUT).await;
+        session.close(CLOSE_TIMEOUT).await;
         ended.unwrap_or_else(|fault| Ended::Fault(fault, began))
     }
 
@@ -449,21 +459,6 @@ async fn watch_for_fault(events: &mut Events, readiness: &Readiness<impl Fn(Even
 /// Whether the connection was lost when all was declared and deliveries could come.
 const fn lost_while_consuming(error: &OpenError) -> bool {
     matches!(error, OpenError::Failed { doing: Stage::Consuming, source: SetUpError::Broker(_), .. })
-}
-
-/// Whether a message came that cannot even be read.
-fn is_unreadable(error: &OpenError) -> bool {
-    match error {
-        OpenError::Failed { source: SetUpError::Broker(error), .. } => {
-            Fault::Lost(error.clone()).is_unreadable()
-        }
-        _ => false,
-    }
-}
-
-/// Whether the broker closes the connection on which this is asked for.
-const fn is_hard(error: &OpenError) -> bool {
-    matches!(error, OpenError::Failed { source: SetUpError::UnknownType { .. }, .. })
 }
 
 /// The error to end with, for what does not get better by waiting.
