@@ -14,6 +14,9 @@ use cti_bridge::commands::{
 use cti_bridge::exit_code::Exit;
 use cti_bridge::render;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -28,7 +28,7 @@ const USUAL_FRAME_BYTES: u32 = 128 * 1024;
 const LARGEST_FRAME_BYTES: u32 = 1024 * 1024;
 
 /// Enough for all but very few messages.
-const SMALL_FRAME_BYTES: u32 = 32 * 1024;
+const SMALL_FRAME_BYTES: u32 = 16 * 1024;
 
 /// How large the frames of a connection may be.
 ///

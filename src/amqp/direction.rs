@@ -14,7 +14,6 @@ use std::{iter, option, vec};
 
 use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
-use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::types::ShortString;
 use tokio::sync::watch;
@@ -61,15 +60,7 @@ pub(super) struct Settings<'b> {
 }
 
 /// A message to send for a delivery.
-struct Outgoing<'l> {
-    purpose: Purpose,
-    prepared: Prepared,
-    /// Nothing where the headers do not fit into the frames of the connection.
-    channel: Option<&'l Channel>,
-    mandatory: bool,
-    /// Not at once, where it was nacked before.
-    pause: Option<Duration>,
-}
+type Outgoing<'l> = (Purpose, Sending<'l>);
 
 /// All that is sent for one delivery: nearly always one message, for which no list is made.
 type Sendings<'l> = iter::Chain<option::IntoIter<Outgoing<'l>>, vec::IntoIter<Outgoing<'l>>>;
@@ -195,20 +186,6 @@ pub(super) async fn run<'t>(
     Ok(())
 }
 
-impl<'l> Outgoing<'l> {
-    fn send(self) -> Sending<'l> {
-        let Self { prepared, channel, mandatory, pause, .. } = self;
-        match (channel, pause) {
-            (Some(channel), None) => Box::pin(prepared.send(channel, mandatory)),
-            (Some(channel), Some(pause)) => Box::pin(async move {
-                sleep(pause).await;
-                prepared.send(channel, mandatory).await
-            }),
-            (None, _) => Box::pin(ready(Err(too_large()))),
-        }
-    }
-}
-
 impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
     fn take(&mut self, delivery: Delivery, care: &RefCell<Care>) {
         let Settings { counters, motion, .. } = self.publisher.settings;
@@ -218,8 +195,8 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
             motion.canary_comes(delivery.delivery_tag);
             self.head = None;
             care.arrived(delivery.redelivered);
-            let onwards = self.publisher.onwards();
-            self.window.push(delivery, iter::once((onwards.purpose, onwards.send())));
+            let onwards = canary::onwards().send(&self.publisher.link.publishing, false);
+            self.window.push(delivery, iter::once((Purpose::Answer, Box::pin(onwards) as Sending<'_>)));
             return;
         }
         counters.received.add(1);
@@ -231,7 +208,7 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
             Err(cause) => sendings(Some(self.publisher.to_quarantine(&delivery, &cause)), Vec::new()),
         };
         care.arrived(delivery.redelivered);
-        self.window.push(delivery, sendings.map(|outgoing| (outgoing.purpose, outgoing.send())));
+        self.window.push(delivery, sendings);
     }
 
     /// Remembers the message that was alone under way when the broker closed the channel.
@@ -252,15 +229,15 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
             return Err(Cause::InternalError);
         };
         match outcome {
-            Outcome::Publish(publications) => self.published(publications, Purpose::Publication),
+            Outcome::Publish(publications) => self.published(publications, Purpose::Publication, None),
             Outcome::Partly(publications, refusal) => {
-                let published = self.published(publications, Purpose::Publication)?;
+                let published = self.published(publications, Purpose::Publication, None)?;
                 let refused = self.to_quarantine(delivery, &Cause::Refused(refusal));
                 Ok(sendings(None, published.chain(iter::once(refused)).collect()))
             }
             Outcome::Answer(answers) => {
                 self.settings.counters.probes.add(1);
-                self.published(answers, Purpose::Answer)
+                self.published(answers, Purpose::Answer, None)
             }
             Outcome::Echo => {
                 self.settings.counters.echoes.add(1);
@@ -274,33 +251,33 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
         }
     }
 
-    /// All or none: the second may turn out to be impossible when the first has gone.
+    /// All or none: the second may turn out to be impossible when the first has gone. Not at once, where it was nacked
+    /// before.
     fn published(
         &self,
         publications: Vec<Publication<'_>>,
         purpose: Purpose,
+        pause: Option<Duration>,
     ) -> Result<Sendings<'l>, Cause<'t>> {
-        let prepare = |publication| {
-            Prepared::new(publication).map_err(|unpublishable| {
+        let (channel, mandatory) = (&self.link.publishing, self.settings.unroutable == Unroutable::Count);
+        let send = |publication| {
+            let prepared = Prepared::new(publication).map_err(|unpublishable| {
                 let detail = unpublishable.to_string();
                 Cause::Refused(Refusal { reason: Reason::RefusedByBroker, detail, rule: None })
-            })
-        };
-        let mandatory = self.settings.unroutable == Unroutable::Count;
-        let send = |prepared| {
-            let channel = Some(&self.link.publishing);
-            Outgoing { purpose, prepared, channel, mandatory, pause: None }
+            })?;
+            let sending: Sending<'l> = match pause {
+                None => Box::pin(prepared.send(channel, mandatory)),
+                Some(pause) => Box::pin(async move {
+                    sleep(pause).await;
+                    prepared.send(channel, mandatory).await
+                }),
+            };
+            Ok((purpose, sending))
         };
         let mut publications = publications.into_iter();
-        let first = publications.next().map(prepare).transpose()?;
-        let more: Vec<_> = publications.map(prepare).collect::<Result<_, _>>()?;
-        Ok(sendings(first.map(send), more.into_iter().map(send).collect()))
-    }
-
-    /// What comes of a canary.
-    fn onwards(&self) -> Outgoing<'l> {
-        let (channel, prepared) = (Some(&self.link.publishing), canary::onwards());
-        Outgoing { purpose: Purpose::Answer, prepared, channel, mandatory: false, pause: None }
+        let first = publications.next().map(send).transpose()?;
+        let more: Vec<_> = publications.map(send).collect::<Result<_, _>>()?;
+        Ok(sendings(first, more))
     }
 
     /// Settles what is confirmed, and sends again or to quarantine what is nacked.
@@ -322,7 +299,7 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
                     sendings(Some(self.to_quarantine(delivery, &Cause::Refused(refusal))), Vec::new())
                 }
             };
-            sendings.map(|outgoing| (outgoing.purpose, outgoing.send())).collect()
+            sendings.collect()
         })
     }
 
@@ -333,13 +310,8 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
             Outcome::Publish(publications) | Outcome::Partly(publications, _) => publications,
             Outcome::Answer(_) | Outcome::Echo | Outcome::Dropped | Outcome::Refused(_) => Vec::new(),
         };
-        match self.published(publications, Purpose::Publication) {
-            Ok(again) => {
-                let later = |outgoing| Outgoing { pause: Some(pause), ..outgoing };
-                sendings(None, again.map(later).collect())
-            }
-            Err(cause) => sendings(Some(self.to_quarantine(delivery, &cause)), Vec::new()),
-        }
+        self.published(publications, Purpose::Publication, Some(pause))
+            .unwrap_or_else(|cause| sendings(Some(self.to_quarantine(delivery, &cause)), Vec::new()))
     }
 
     fn to_quarantine(&self, delivery: &Delivery, cause: &Cause<'_>) -> Outgoing<'l> {
@@ -351,13 +323,14 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
             properties: quarantine::properties(delivery, direction, cause, Timestamp::now()),
             body: delivery.data.clone(),
         };
-        let channel = prepared.fits(frames).then_some(quarantine);
-        if channel.is_some() {
+        let sending: Sending<'l> = if prepared.fits(frames) {
             self.tell_of_quarantine(delivery, cause);
+            Box::pin(prepared.send(quarantine, true))
         } else {
             self.too_large.set(true);
-        }
-        Outgoing { purpose: Purpose::Quarantine, prepared, channel, mandatory: true, pause: None }
+            Box::pin(ready(Err(too_large())))
+        };
+        (Purpose::Quarantine, sending)
     }
 
     fn tell_of_quarantine(&self, delivery: &Delivery, cause: &Cause<'_>) {

@@ -16,7 +16,7 @@ use crate::core::message::{
 pub(super) const MAX_HEADER_BYTES: usize = 120 * 1024;
 
 /// The same for what we publish ourselves, in frames of 32 KiB.
-pub(super) const MAX_SMALL_HEADER_BYTES: usize = 24 * 1024;
+pub(super) const MAX_SMALL_HEADER_BYTES: usize = 12 * 1024;
 
 /// Why a publication cannot be put on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -23,7 +23,7 @@ use crate::render::{counted, document, printable, table};
 /// # Errors
 /// When the broker or its quarantine queue cannot be reached, or the settings cannot be used.
 pub fn quarantine(command: &Quarantine) -> Result<Exit, Failure> {
-    runtime::with_deep_stacks()?;
+    runtime::with_fitting_memory()?;
     let now = Timestamp::now();
     match command {
         Quarantine::List { select, limit, broker, output } => {

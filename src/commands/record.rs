@@ -39,7 +39,7 @@ pub fn record(command: &Record) -> Result<Exit, Failure> {
             Failure::new(Exit::Usage, message).help("overwrite it with `--force`, or name another file")
         );
     }
-    runtime::with_deep_stacks()?;
+    runtime::with_fitting_memory()?;
     let config = settings::read(&command.broker, Layer::default())?;
     let source = match &command.queue {
         Some(name) => Source::Queue { name: name.clone() },

@@ -33,7 +33,7 @@ const MAX_TOLD: usize = 20;
 /// # Errors
 /// When the recording, the rules or the broker cannot be used, or an exchange is at work and nobody approved.
 pub fn replay(command: &Replay) -> Result<Exit, Failure> {
-    runtime::with_deep_stacks()?;
+    runtime::with_fitting_memory()?;
     let options = Layer {
         modern_version: command.modern_version,
         origin_uuid: command.origin_uuid.clone(),

@@ -39,7 +39,7 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 pub fn run(command: &Run) -> Result<Exit, Failure> {
     let config = settings(command)?;
     let bridge = bridge(&config)?;
-    runtime::with_deep_stacks()?;
+    runtime::with_fitting_memory()?;
     log_to_stderr(command);
     runtime::block_on(|| serve(&bridge, &config))
 }

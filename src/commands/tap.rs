@@ -27,7 +27,7 @@ const MAX_SHOWN: usize = 2000;
 /// # Errors
 /// When the broker, the exchange or the rules cannot be used.
 pub fn tap(command: &Tap) -> Result<Exit, Failure> {
-    runtime::with_deep_stacks()?;
+    runtime::with_fitting_memory()?;
     let config = settings::read(&command.broker, Layer::default())?;
     let source = source(&command.from, &config, &command.mappings)?;
     let translator = command.both.then(|| translator(&config, &command.mappings)).transpose()?;

@@ -55,7 +55,7 @@ pub fn verify(command: &Verify) -> Result<Exit, Failure> {
     // Without an identity of its own nothing that matters here depends on it: who answers tells who it is.
     let translator = daemon::translator(&config, &config.identity.clone().map_or_else(nobody, Ok)?)?;
     // First, for standard input can be read only once.
-    runtime::with_deep_stacks()?;
+    runtime::with_fitting_memory()?;
     let site = observed(command)?;
     let patience = Duration::from_secs(command.patience);
     let work = Work { config: &config, mappings: &mappings, patience, site: site.as_ref() };
