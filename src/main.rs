@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use tikv_jemallocator::Jemalloc;
 
 use cti_bridge::cli::{Cli, Command};
 use cti_bridge::commands::{
@@ -15,7 +16,7 @@ use cti_bridge::exit_code::Exit;
 use cti_bridge::render;
 
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

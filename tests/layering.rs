@@ -145,7 +145,7 @@ const LAYERS: [Layer; 13] = [
     Layer {
         part: "main",
         modules: &["cli", "commands", "exit_code", "render"],
-        crates: &["clap"],
+        crates: &["clap", "tikv_jemallocator"],
         not_std: &["fs", "net"],
         may_print: true,
     },
