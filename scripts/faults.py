@@ -256,8 +256,7 @@ class Site:
 
         def back(name):
             old = [pair for pair in pairs if pair.is_of(name)] if UP in ways else []
-            consuming = [pair for pair in old if 'consume' in pair.name] or old
-            return max([min(news(name)), *(pair.left for pair in consuming)])
+            return max([min(news(name)), *(pair.left for pair in old)])
         return Struck(back, proof, **figures)
 
     # What is on the broker. What is published where no queue is bound is lost before the bridge could have it; so nothing is.

@@ -9,7 +9,6 @@ import threading
 import time
 
 UP, DOWN = 'client to server', 'server to client'
-DIRECTIONS = ('to_legacy', 'to_modern')  # in the names of connections
 
 # Method frames of the broker: type 1, channel, size, class, method. The first two are of the connection, channel 0.
 WORDS = {
@@ -39,8 +38,8 @@ class Pair:
             threading.Thread(target=self._pass, args=(way, source, sink), daemon=True).start()
 
     def is_of(self, direction):
-        """Whether this direction uses it: a connection that names no direction is shared."""
-        return direction.replace('-', '_') in self.name or not any(other in self.name for other in DIRECTIONS)
+        """Whether this direction uses it."""
+        return direction.replace('-', '_') in self.name
 
     def _pass(self, way, source, sink):
         look = self._look_for_name if way == UP else self._look_for_words

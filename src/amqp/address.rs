@@ -133,8 +133,8 @@ impl BrokerAddress {
         })
     }
 
-    /// Whether both name the same vhost of the same broker for the same user, so that connections can be
-    /// shared.
+    /// Whether both name the same vhost of the same broker for the same user, so that one
+    /// connection serves for both.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let Self { vhost, username, password, tls, certificates, .. } = self;

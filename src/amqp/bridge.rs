@@ -43,7 +43,7 @@ impl Bridge {
         }
     }
 
-    /// Whether both sides are on the same broker, so that connections can be shared.
+    /// Whether both sides are on the same broker, so that one connection serves for both.
     pub(super) fn is_on_one_broker(&self) -> bool {
         self.legacy.address.is_same(&self.modern.address)
     }

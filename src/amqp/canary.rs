@@ -96,7 +96,11 @@ pub(super) async fn observe(
 }
 
 async fn look(link: &Link, source: Source<'_>, motion: &Motion) -> Look {
-    let asked = timeout(PATIENCE, depth(source.connection, source.queue)).await;
+    // Nothing is answered on a connection that is blocked.
+    let queue = match source.connection.status().blocked() {
+        true => None,
+        false => timeout(PATIENCE, depth(source.connection, source.queue)).await.ok().and_then(Result::ok),
+    };
     let (taken, settled) = motion.so_far();
     Look {
         taken,
@@ -105,7 +109,7 @@ async fn look(link: &Link, source: Source<'_>, motion: &Motion) -> Look {
         behind: motion.is_behind(),
         canary: motion.expects_canary(),
         // What is wrong with a connection, or a queue that is gone, others notice.
-        queue: asked.ok().and_then(Result::ok),
+        queue,
     }
 }
 

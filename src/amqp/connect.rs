@@ -39,7 +39,7 @@ const SMALL_FRAME_BYTES: u32 = 16 * 1024;
 pub(super) enum Frames {
     /// As large as the broker allows.
     Whole,
-    /// A quarter of that.
+    /// An eighth of what is usual.
     Small,
 }
 

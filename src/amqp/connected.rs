@@ -91,6 +91,11 @@ impl Connected {
         notices.boxed_local()
     }
 
+    /// Why it is of no use any more, if it said so.
+    pub(super) fn lost(&self) -> Option<Fault> {
+        self.news.borrow().lost.clone().map(Fault::Lost)
+    }
+
     /// Says good-bye, which goes before all that is still to be written, and that is dropped. Only when the broker has
     /// said so too it has put back what was not acked.
     pub(super) async fn close(&self, within: Duration) {

@@ -88,7 +88,7 @@ struct Publisher<'l, 'b, 'f, T> {
     link: &'l Link,
     settings: Settings<'b>,
     translate: &'f T,
-    /// Whether something does not fit into the frames of the connection: the session ends when its turn comes.
+    /// Whether something does not fit into the frames of the connection: the session ends when all before it is done.
     too_large: Cell<bool>,
 }
 
@@ -118,6 +118,9 @@ pub(super) async fn run<'t>(
     let mut patience = settings.patience;
 
     while consuming || !this.window.is_empty() || !this.acks.is_idle() {
+        if this.publisher.too_large.get() && this.window.is_empty() && this.acks.is_idle() {
+            return Err(Fault::Publish(too_large()));
+        }
         // Nothing below has a budget of its own, and a backlog would keep signals and sockets waiting.
         tokio::task::consume_budget().await;
         let under_way = !this.window.is_empty();
@@ -217,7 +220,10 @@ impl<'l, 't, T: Translate<'t>> Loop<'l, '_, '_, T> {
             Err(cause) => sendings(Some(self.publisher.to_quarantine(&delivery, &cause)), Vec::new()),
         };
         care.arrived(delivery.redelivered);
-        self.window.push(delivery, sendings);
+        // It comes again, to a session that it fits; what came before it is finished here.
+        if !self.publisher.too_large.get() {
+            self.window.push(delivery, sendings);
+        }
     }
 
     /// Remembers the message that was alone under way when the broker closed the channel.
@@ -268,12 +274,14 @@ impl<'l, 't, T: Translate<'t>> Publisher<'l, '_, '_, T> {
         purpose: Purpose,
         pause: Option<Duration>,
     ) -> Result<Sendings<'l>, Cause<'t>> {
-        let (channel, mandatory) = (&self.link.publishing, self.settings.unroutable == Unroutable::Count);
+        let (channel, frames) = (&self.link.publishing, self.link.frames);
+        let mandatory = self.settings.unroutable == Unroutable::Count;
         let send = |publication| {
             let prepared = Prepared::new(publication).map_err(|unpublishable| {
                 let detail = unpublishable.to_string();
                 Cause::Refused(Refusal { reason: Reason::RefusedByBroker, detail, rule: None })
             })?;
+            self.too_large.set(self.too_large.get() || !prepared.fits(frames));
             let sending: Sending<'l> = match pause {
                 None => Box::pin(prepared.send(channel, mandatory)),
                 Some(pause) => Box::pin(async move {

@@ -128,7 +128,6 @@ fn is_too_large(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     #[test]

@@ -31,7 +31,7 @@ impl Prepared {
         })
     }
 
-    /// Whether the headers fit into one of these frames, as those of every translation do.
+    /// Whether the headers fit into one of these frames.
     pub(super) fn fits(&self, frames: Frames) -> bool {
         let is_small = |headers| table_bytes(headers) <= MAX_SMALL_HEADER_BYTES;
         frames == Frames::Whole || self.properties.headers().as_ref().is_none_or(is_small)

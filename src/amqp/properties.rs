@@ -15,7 +15,10 @@ use crate::core::message::{
 /// header frame needs some of it.
 pub(super) const MAX_HEADER_BYTES: usize = 120 * 1024;
 
-/// The same for what we publish ourselves, in frames of 32 KiB.
+/// The same for a translation, which has a few hundred nearly always.
+pub(super) const MAX_OWN_HEADER_BYTES: usize = 24 * 1024;
+
+/// The same for a connection with small frames, of 16 KiB.
 pub(super) const MAX_SMALL_HEADER_BYTES: usize = 12 * 1024;
 
 /// Why a publication cannot be put on the wire.
@@ -86,7 +89,7 @@ pub(super) fn basic_properties(properties: Properties<'_>) -> Result<BasicProper
             };
             headers.insert(short("name of a header", name)?, value);
         }
-        let (bytes, most) = (table_bytes(&headers), MAX_SMALL_HEADER_BYTES);
+        let (bytes, most) = (table_bytes(&headers), MAX_OWN_HEADER_BYTES);
         if bytes > most {
             return Err(Unpublishable::HeadersTooLarge { bytes, most });
         }
@@ -223,7 +226,7 @@ mod tests {
             basic_properties(header("h".repeat(256), String::new())).unwrap_err(),
             Unpublishable::TooLong { part: "name of a header", bytes: 256 }
         );
-        let most = MAX_SMALL_HEADER_BYTES;
+        let most = MAX_OWN_HEADER_BYTES;
         let fits = most - (4 + 1 + 1 + 1 + 4);
         assert!(basic_properties(header("h".to_owned(), "x".repeat(fits))).is_ok());
         assert_eq!(

@@ -1,7 +1,7 @@
 //! One session: the connections, channels and the consumer of one direction, which live and die together.
 //!
 //! On one broker a direction has one connection for everything, so that its end puts back what was not acked and drops
-//! what was not written, both at once. A broker that takes no messages reads nothing from it, then, not even acks; these
+//! what was not written. A broker that takes no messages reads nothing from it, then, not even acks; these
 //! can only be of what it confirmed a moment before. Between two brokers there is one to consume, one to publish on the
 //! other side, and one for what goes to quarantine, so that one blocked broker does not keep acks from the other. The
 //! directions share nothing. lapin's own recovery stays off: it hides the loss of a connection and leaves closed
@@ -173,8 +173,7 @@ impl Session {
         let mut publish = Vec::from_iter(quarantine);
         if !on_one_broker {
             at(&target.to_string(), Stage::Connecting);
-            // Nothing goes there but translations.
-            publish.insert(0, open(target, "publish ", Frames::Small).await?);
+            publish.insert(0, open(target, "publish ", frames).await?);
         }
         let ends = [publish.first().unwrap_or(&consume), publish.last().unwrap_or(&consume)];
         at(&ends[0].broker, Stage::Declaring);
@@ -203,14 +202,22 @@ impl Session {
         Parts { link, events, consuming, source, connections }
     }
 
-    /// Closes the publishing connections first, and waits for the brokers to say so: only then the next consumer gets
-    /// what was not acked, and in the right order.
+    /// Why the connection to consume was lost, if that is a message that does not fit or cannot be read.
+    pub(super) fn unreadable(&self) -> Option<Fault> {
+        self.consume.lost().filter(|fault| fault.is_too_large() || fault.is_unreadable())
+    }
+
+    /// Closes what publishes first, and waits for the brokers to say so: they are through with all that was published, then,
+    /// when the next consumer gets what was not acked.
     ///
-    /// The consumer ends with its connection and not before: whoever drops it cancels it, and a quorum queue would hand
-    /// over to the next one before it has put back what was on its way to this one.
+    /// That ends with its connection and not before: whoever drops it cancels it, and a quorum queue would hand over to the
+    /// next one before it has put back what was on its way to this one.
     pub(super) async fn close(&self, within: Duration) {
-        join_all(self.publish.iter().map(|connection| connection.close(within / 2))).await;
-        self.consume.close(within / 2).await;
+        let publishing = [&self.link.publishing, &self.link.quarantine];
+        let closing = join_all(publishing.map(|channel| channel.close(200, ShortString::default())));
+        let _ = timeout(within / 2, closing).await;
+        let connections = self.publish.iter().chain([&self.consume]);
+        join_all(connections.map(|connection| connection.close(within))).await;
     }
 }
 

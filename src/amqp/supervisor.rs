@@ -42,7 +42,7 @@ const HOLD_REMINDER: Duration = Duration::from_secs(300);
 /// How long a canary may take to come home when the bridge is told to stop.
 const CANARY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long an ended session may take to close its channels, and again to close connections that nobody else needs.
+/// How long an ended session may take to close its connections, and half of that before for its channels.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why the bridge cannot run at all.
@@ -187,10 +187,13 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         self.readiness.stands(self.direction);
         // It waits for the broker.
         self.readiness.is_silent(self.direction, false);
-        if let OpenError::Failed { source: SetUpError::Broker(error), .. } = open_error {
-            self.fit(&Fault::Lost(error.clone()));
-        }
-        if lost_while_consuming(open_error) {
+        let fitted = match open_error {
+            OpenError::Failed { source: SetUpError::Broker(error), .. } => {
+                self.fit(&Fault::Lost(error.clone()))
+            }
+            _ => false,
+        };
+        if lost_while_consuming(open_error) && !fitted {
             // The first delivery came and ended it, before the session was complete.
             self.care.borrow_mut().begin(bridge.prefetch_count);
             if bridge.sides(self.direction).0.broker_puts_poison_away() {
@@ -219,14 +222,15 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         if let Fault::Stalled(_) = fault {
             self.stalls.one_more();
         }
-        if fault.refusal().is_some() || fault.is_unreadable() || in_vain {
+        let fitted = self.fit(fault);
+        let is_unreadable = fault.is_unreadable() || (fault.is_too_large() && !fitted);
+        if fault.refusal().is_some() || is_unreadable || (in_vain && !fitted) {
             self.care.borrow_mut().begin(bridge.prefetch_count);
             info!(direction, "a message may be the cause: going on one by one");
         }
-        self.fit(fault);
         // A session that ended before it did anything was no good: do not hurry to the next. But a
         // message that cannot be read is put away by the broker after some more deliveries.
-        let put_away = fault.is_unreadable() && bridge.sides(self.direction).0.broker_puts_poison_away();
+        let put_away = is_unreadable && bridge.sides(self.direction).0.broker_puts_poison_away();
         if progress || put_away || began.at.elapsed() >= Backoff::LONGEST {
             self.backoff.reset();
         }
@@ -236,15 +240,15 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         retry_in
     }
 
-    /// Uses larger frames from now on, if that is what the session ended for.
-    fn fit(&mut self, fault: &Fault) {
-        if fault.is_too_large() && self.frames == Frames::Small {
+    /// Uses larger frames from now on, if that is what the session ended for and they were not large already.
+    fn fit(&mut self, fault: &Fault) -> bool {
+        let fits = fault.is_too_large() && self.frames == Frames::Small;
+        if fits {
             self.frames = Frames::Whole;
-            info!(
-                direction = self.direction.code(),
-                "a message has large headers: larger frames from now on"
-            );
+            let direction = self.direction.code();
+            info!(direction, "a message has large headers: larger frames from now on");
         }
+        fits
     }
 
     /// Runs the direction until it ends.
@@ -260,8 +264,10 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         if ended.is_err() {
             self.readiness.stands(self.direction);
         }
+        // What a channel says of a message that cannot be read is less than what the connection says.
+        let cause = session.unreadable();
         session.close(CLOSE_TIMEOUT).await;
-        ended.unwrap_or_else(|fault| Ended::Fault(fault, began))
+        ended.unwrap_or_else(|fault| Ended::Fault(cause.unwrap_or(fault), began))
     }
 
     /// Runs the direction with one consumer after the other: a careful one, and then a usual one.
@@ -300,7 +306,11 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
                 return Ok(());
             }
             if let Some(intake) = consuming.take() {
-                intake.close().await.map_err(Fault::Consume)?;
+                tokio::select! {
+                    biased;
+                    _ = told.wait_for(|stop| *stop) => return Ok(()),
+                    closed = intake.close() => closed.map_err(Fault::Consume)?,
+                }
             }
             debug!(direction = self.direction.code(), "going on as usual");
         }

@@ -28,14 +28,15 @@ pub fn with_fitting_memory() -> Result<(), Failure> {
     let enough = |value: std::ffi::OsString| {
         value.to_str()?.parse().ok().filter(|bytes: &usize| *bytes >= STACK_BYTES)
     };
-    if std::env::var_os(STACKS).and_then(enough).is_some() {
+    let has_heap = std::env::var_os(HEAP).is_some();
+    if std::env::var_os(STACKS).and_then(enough).is_some() && has_heap {
         return Ok(());
     }
     let program = std::env::current_exe()
         .map_err(|error| Failure::new(Exit::Bug, format!("cannot find this program: {error}")))?;
     let mut command = std::process::Command::new(program);
     command.args(std::env::args_os().skip(1)).env(STACKS, STACK_BYTES.to_string());
-    if std::env::var_os(HEAP).is_none() {
+    if !has_heap {
         command.env(HEAP, ALLOCATOR);
     }
     let error = command.exec();
