@@ -47,9 +47,6 @@ pub(super) enum Fault {
     /// An ack could not be written.
     #[error("acknowledging failed: {}", printable(_0))]
     Ack(Error),
-    /// The channel on which an ack was due is closed.
-    #[error("acknowledging failed: the channel is closed")]
-    AckTooLate,
     /// An exchange or a queue that was there is not there any more, in the broker's words.
     #[error("gone from the broker: {_0}")]
     Gone(String),

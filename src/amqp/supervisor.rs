@@ -297,6 +297,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
                 confirm_timeout: bridge.confirm_timeout,
                 patience: self.stalls.patience(),
                 careful: self.care.borrow().is_on(),
+                prefetch_count: bridge.prefetch_count,
                 counters: self.counters,
                 motion,
             };

@@ -148,6 +148,14 @@ impl World {
         self.program().0
     }
 
+    /// Until nothing of this vhost is delivered and not acked: an end of the session brings nothing again then.
+    pub async fn all_is_acked(&self) {
+        let list = ["list_queues", "--silent", "--vhost", &self.vhost, "messages_unacknowledged"];
+        let unacked =
+            async || rabbitmqctl_meanwhile(&list).await.split_whitespace().any(|count| count != "0");
+        eventually("all is acked", async || (!unacked().await).then_some(())).await;
+    }
+
     /// The port of the broker.
     pub fn port(&self) -> u16 {
         broker("BROKER_PORT").parse().unwrap()
