@@ -118,7 +118,7 @@ impl Bench {
             legacy: side(test, "legacy"),
             modern: side(test, "modern"),
             translator: translator(),
-            prefetch_count: 50,
+            prefetch_count: 256,
             unroutable: Unroutable::Count,
             shutdown_grace: Duration::from_secs(5),
             watch_period: Duration::from_millis(200),
@@ -665,6 +665,28 @@ async fn out_queue(bench: &Bench, what: &str) {
     let run = move || std::process::Command::new("rabbitmqctl").args(["--quiet", "eval", &call]).output();
     let output = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "ok", "{output:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn the_last_event_is_acked_though_nothing_comes_behind_it() {
+    let mut bench = Bench::new("last").await;
+    // Nothing else may come to it.
+    bench.bridge.confirm_timeout = Duration::from_secs(3600);
+    bench.bridge.look_period = Duration::from_secs(3600);
+    let translate = |message: &Received<'_>| Outcome::Publish(vec![publication("last", "out", message.body)]);
+    let meanwhile = async {
+        bench.happens(Event::Ready { first: true }).await;
+        bench.publish(b"last", BasicProperties::default()).await;
+        assert_eq!(bodies(&bench.take("out", 1).await), ["last"]);
+        let acked = async {
+            while bench.counters.snapshot().to_legacy.acked == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, acked).await.expect("not acked");
+    };
+    bench.run(translate, meanwhile).await.unwrap();
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use lapin::{BasicProperties, ExchangeKind};
 use serde_json::json;
 
 use super::alarm::alarm;
-use super::harness::{Bridge, Client, Setup, Tap, World, eventually, rabbitmqctl_meanwhile};
+use super::harness::{Bridge, Client, Setup, Tap, World, eventually, rabbitmqctl_meanwhile, unacked};
 use super::load::{Came, Feeder, TO_LEGACY, TO_MODERN, Way, only_echoes_are_left};
 use super::nodes::Node;
 
@@ -77,10 +77,7 @@ impl Brokers {
 
     /// The messages on a broker that were delivered and not acked.
     async fn unacked(&self, number: usize) -> u32 {
-        let node = &self.nodes[number].name;
-        let list = ["-n", node, "list_channels", "--silent", "messages_unacknowledged"];
-        let list = rabbitmqctl_meanwhile(&list).await;
-        list.lines().map(|channel| channel.trim().parse::<u32>().unwrap()).sum()
+        unacked(&["-n", &self.nodes[number].name], &self.world.vhost).await
     }
 }
 
