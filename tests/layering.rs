@@ -63,6 +63,7 @@ const LAYERS: [Layer; 13] = [
         part: "amqp",
         modules: &["core", "amqp"],
         crates: &[
+            "async_rs",
             "futures_util",
             "jiff",
             "lapin",

@@ -17,7 +17,7 @@ pub struct Bridge {
     /// Where the modern exchange is; may be the same broker.
     pub modern: Side,
     /// Decides what becomes of a message.
-    pub translator: Translator,
+    pub translator: Arc<Translator>,
     /// How many deliveries may be under way in each direction: the bound of duplicates, and times their size of memory.
     pub prefetch_count: u16,
     /// What to do about publications that no queue wants.

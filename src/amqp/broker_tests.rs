@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -20,6 +21,7 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::publisher::Translate;
 use super::supervisor::supervise;
 use super::{Bridge, BrokerAddress, Counters, Event, RunError, Side, Unroutable};
 use crate::core::catalog::{Catalog, Mappings};
@@ -54,6 +56,12 @@ fn name(text: &str) -> ShortString {
 fn address() -> BrokerAddress {
     let url = std::env::var("CTI_BRIDGE_AMQP_URL").expect("run by scripts/with-broker");
     BrokerAddress::parse(&url).unwrap()
+}
+
+impl<F: Fn(&Received<'_>) -> Outcome<'static> + Send + Sync> Translate for F {
+    fn translate(&self, message: &Received<'_>) -> Outcome<'_> {
+        self(message)
+    }
 }
 
 /// A translator that no test asks.
@@ -117,7 +125,7 @@ impl Bench {
         let bridge = Bridge {
             legacy: side(test, "legacy"),
             modern: side(test, "modern"),
-            translator: translator(),
+            translator: Arc::new(translator()),
             prefetch_count: 256,
             unroutable: Unroutable::Count,
             shutdown_grace: Duration::from_secs(5),
@@ -159,9 +167,9 @@ impl Bench {
     }
 
     /// Runs the bridge with a translation to legacy, beside what the test does meanwhile, and stops it.
-    async fn run<'t>(
+    async fn run(
         &self,
-        to_legacy: impl Fn(&Received<'_>) -> Outcome<'t>,
+        to_legacy: impl Fn(&Received<'_>) -> Outcome<'static> + Send + Sync + 'static,
         meanwhile: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
         let nothing = |_: &Received<'_>| Outcome::Dropped;
@@ -169,7 +177,8 @@ impl Bench {
             self.events.borrow_mut().push(event);
             self.happened.notify_one();
         };
-        let running = supervise(&self.bridge, (&to_legacy, &nothing), on, self.stop.notified());
+        let running =
+            supervise(&self.bridge, [Arc::new(to_legacy), Arc::new(nothing)], on, self.stop.notified());
         let (mut running, mut done) = (pin!(running), false);
         tokio::select! {
             result = &mut running => return result,
@@ -687,6 +696,58 @@ async fn the_last_event_is_acked_though_nothing_comes_behind_it() {
         timeout(PATIENCE, acked).await.expect("not acked");
     };
     bench.run(translate, meanwhile).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn what_comes_is_taken_on_the_thread_that_reads_it() {
+    let bench = Bench::new("thread").await;
+    let there = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&there);
+    let translate = move |message: &Received<'_>| {
+        let is_there = std::thread::current().name() == Some("lapin-io-loop");
+        counted.fetch_add(usize::from(is_there), Ordering::Relaxed);
+        Outcome::Publish(vec![publication("thread", "out", message.body)])
+    };
+    let meanwhile = async {
+        bench.happens(Event::Ready { first: true }).await;
+        for number in 0..100 {
+            bench.publish(number.to_string().as_bytes(), BasicProperties::default()).await;
+        }
+        assert_eq!(bodies(&bench.take("out", 100).await), numbers(0..100));
+    };
+    bench.run(translate, meanwhile).await.unwrap();
+    // The loop takes what it sees first.
+    let there = there.load(Ordering::Relaxed);
+    assert!(there > 50, "{there} of 100");
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn what_there_was_no_memory_for_is_taken_when_there_is() {
+    let mut bench = Bench::new("memory").await;
+    // Nothing else may come to it.
+    bench.bridge.confirm_timeout = Duration::from_secs(3600);
+    bench.bridge.look_period = Duration::from_secs(3600);
+    let translate =
+        |message: &Received<'_>| Outcome::Publish(vec![publication("memory", "out", &message.body[..2])]);
+    let meanwhile = async {
+        bench.happens(Event::Ready { first: true }).await;
+        out_queue(&bench, "suspend").await;
+        for number in 10..34 {
+            let body = [number.to_string().as_bytes(), &vec![b' '; 1 << 20]].concat();
+            bench.publish(&body, BasicProperties::default()).await;
+        }
+        let received = || bench.counters.snapshot().to_legacy.received;
+        while received() < 16 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        out_queue(&bench, "resume").await;
+        assert_eq!(bodies(&bench.take("out", 24).await), numbers(10..34));
+        assert_eq!(received(), 24);
+    };
+    bench.run(translate, meanwhile).await.unwrap();
+    assert_eq!(bench.left_in("intake.modern").await, 0);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::address::BrokerAddress;
 use super::declare::SetUpError;
 use super::tls::opening_failed;
+use super::turns::Turns;
 
 /// How long to wait for the answer to a good-bye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -86,7 +87,7 @@ pub async fn connect(address: &BrokerAddress, name: &str) -> Result<Connection, 
     loop {
         let node = address.node(turn);
         let broker = node.to_string();
-        let failed = match timeout(OPEN_TIMEOUT, open(&node, name, Frames::Whole)).await {
+        let failed = match timeout(OPEN_TIMEOUT, open(&node, name, Frames::Whole, &Turns::default())).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(source)) => ConnectError::Failed { broker, source },
             Err(_) => ConnectError::TimedOut { broker },
@@ -108,12 +109,13 @@ pub(super) async fn open(
     address: &BrokerAddress,
     name: &str,
     frames: Frames,
+    turns: &Turns,
 ) -> Result<Connection, SetUpError> {
     let properties = ConnectionProperties::default()
         .with_connection_name(name.into())
         .with_client_property(ShortString::from("product"), env!("CARGO_PKG_NAME").into())
         .with_client_property(ShortString::from("version"), env!("CARGO_PKG_VERSION").into());
-    let runtime = lapin::runtime::default_runtime()?;
+    let runtime = turns.runtime();
     let certificates = &address.certificates;
     let connect = |frame_max| {
         let mut uri = address.to_uri(OPEN_TIMEOUT);

@@ -14,10 +14,12 @@ use super::address::BrokerAddress;
 use super::connect::{Frames, open};
 use super::declare::SetUpError;
 use super::fault::Fault;
+use super::turns::Turns;
 
 /// A connection that somebody listens to.
 pub(super) struct Connected {
     pub(super) connection: Connection,
+    pub(super) turns: Turns,
     /// The node, without a password.
     pub(super) broker: String,
     news: watch::Receiver<News>,
@@ -44,7 +46,8 @@ pub(super) enum Notice {
 impl Connected {
     /// Connects to this node, under this name.
     pub(super) async fn open(node: &BrokerAddress, name: &str, frames: Frames) -> Result<Self, SetUpError> {
-        let connection = open(node, name, frames).await?;
+        let turns = Turns::default();
+        let connection = open(node, name, frames, &turns).await?;
         let mut events = connection.events_listener();
         let (tell, news) = watch::channel(News::default());
         tokio::spawn(async move {
@@ -60,7 +63,7 @@ impl Connected {
                 });
             }
         });
-        Ok(Self { connection, broker: node.to_string(), news })
+        Ok(Self { connection, turns, broker: node.to_string(), news })
     }
 
     pub(super) fn is_blocked(&self) -> bool {

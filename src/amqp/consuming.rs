@@ -16,6 +16,7 @@ use super::bridge::Direction;
 use super::connected::Connected;
 use super::declare::{SetUpError, short};
 use super::session::confirming;
+use super::turns::Turns;
 
 /// A queue of this name there is not.
 pub(super) const NOBODY: &str = "cti-bridge.nobody";
@@ -30,6 +31,7 @@ pub(super) struct Source<'s> {
     pub(super) queue: &'s str,
     pub(super) connection: &'s Connection,
     pub(super) publish: &'s Connected,
+    pub(super) turns: &'s Turns,
 }
 
 /// A consumer and its channel.
@@ -39,6 +41,8 @@ pub(super) struct Consuming {
     pub(super) is_behind: bool,
     pub(super) channel: Channel,
     pub(super) consumer: Consumer,
+    /// Those in which its deliveries are read.
+    pub(super) turns: Turns,
 }
 
 impl Source<'_> {
@@ -54,7 +58,7 @@ impl Source<'_> {
         let is_behind = found.consumer_count() > 0;
         let options = BasicConsumeOptions::default();
         let consumer = channel.basic_consume(queue, tag, options, FieldTable::default()).await?;
-        Ok(Consuming { is_behind, channel, consumer })
+        Ok(Consuming { is_behind, channel, consumer, turns: self.turns.clone() })
     }
 
     /// The same, or nothing if the broker takes no messages for now.

@@ -4,8 +4,9 @@
 //! after a lost connection is counted again; `acked` counts deliveries that are settled for good.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
+use super::locked::locked;
 use super::sparing::Sparing;
 use crate::core::message::{Direction, Reason};
 
@@ -111,7 +112,7 @@ impl DirectionCounters {
 
     /// What was said of messages that went to quarantine.
     pub(super) fn said(&self) -> MutexGuard<'_, Sparing> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.said)
     }
 
     /// Counts a delivery that went to quarantine; no reason means that the translation panicked.

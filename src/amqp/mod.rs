@@ -23,6 +23,7 @@ mod direction;
 mod fault;
 #[cfg(test)]
 mod hostile_tests;
+mod locked;
 mod migrator;
 mod motion;
 mod nacks;
@@ -33,6 +34,7 @@ mod presence;
 mod printable;
 mod probing;
 mod properties;
+mod publisher;
 mod quarantine;
 mod quarantined;
 mod readiness;
@@ -42,8 +44,10 @@ mod shelf;
 mod sparing;
 mod stalls;
 mod supervisor;
+mod taking;
 mod tapping;
 mod tls;
+mod turns;
 mod watching;
 mod window;
 

@@ -1,59 +1,62 @@
 //! What the loop of a direction has done in its session, for those who look at it from beside.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::Notify;
+
+use super::locked::locked;
 
 /// The figures of one session; canaries are among them.
 #[derive(Debug, Default)]
 pub(super) struct Motion {
-    taken: Cell<u64>,
-    settled: Cell<u64>,
+    taken: AtomicU64,
+    settled: AtomicU64,
     /// The delivery tags of the canaries that are under way.
-    canaries: RefCell<VecDeque<u64>>,
+    canaries: Mutex<VecDeque<u64>>,
     /// Whether one was sent that did not come back yet.
-    canary: Cell<bool>,
+    canary: AtomicBool,
     /// Another bridge consumed first, and nothing came since.
-    behind: Cell<bool>,
+    behind: AtomicBool,
     /// Somebody waits for what is settled next.
-    awaited: Cell<bool>,
+    awaited: AtomicBool,
     moved: Notify,
 }
 
 impl Motion {
     /// A consumer began, perhaps behind another one.
     pub(super) fn join(&self, is_behind: bool) {
-        self.behind.set(is_behind);
+        self.behind.store(is_behind, Relaxed);
     }
 
     /// Whether it is still another bridge to which everything goes. Who is given something is given everything until its
     /// consumer ends.
     pub(super) fn is_behind(&self) -> bool {
-        self.behind.get()
+        self.behind.load(Relaxed)
     }
 
     pub(super) fn take(&self) {
-        self.behind.set(false);
-        self.taken.set(self.taken.get() + 1);
+        self.behind.store(false, Relaxed);
+        self.taken.fetch_add(1, Relaxed);
     }
 
     /// The delivery that is taken next is a canary.
     pub(super) fn canary_comes(&self, tag: u64) {
-        self.canaries.borrow_mut().push_back(tag);
+        locked(&self.canaries).push_back(tag);
     }
 
     /// So many deliveries are done, up to the one with this tag. Returns how many of them are no canaries.
     pub(super) fn settle(&self, last: u64, deliveries: u64) -> u64 {
-        let mut canaries = self.canaries.borrow_mut();
+        let mut canaries = locked(&self.canaries);
         let mut others = deliveries;
         while canaries.front().is_some_and(|tag| *tag <= last) {
             canaries.pop_front();
             others = others.saturating_sub(1);
-            self.canary.set(false);
+            self.canary.store(false, Relaxed);
         }
-        self.settled.set(self.settled.get() + deliveries);
-        if self.awaited.get() {
+        self.settled.fetch_add(deliveries, Relaxed);
+        if self.awaited.load(Relaxed) {
             self.moved.notify_waiters();
         }
         others
@@ -61,35 +64,35 @@ impl Motion {
 
     /// How many deliveries were taken and settled.
     pub(super) fn so_far(&self) -> (u64, u64) {
-        (self.taken.get(), self.settled.get())
+        (self.taken.load(Relaxed), self.settled.load(Relaxed))
     }
 
     /// A canary was sent, or whoever sent one does not wait for it any more.
     pub(super) fn expect_canary(&self, is_expected: bool) {
-        self.canary.set(is_expected);
+        self.canary.store(is_expected, Relaxed);
     }
 
     pub(super) fn expects_canary(&self) -> bool {
-        self.canary.get()
+        self.canary.load(Relaxed)
     }
 
     /// Resolves when more than this many deliveries are settled.
     pub(super) async fn beyond(&self, settled: u64) {
         loop {
             let moved = self.moved.notified();
-            self.awaited.set(true);
-            if self.settled.get() > settled {
+            self.awaited.store(true, Relaxed);
+            if self.settled.load(Relaxed) > settled {
                 break;
             }
             moved.await;
         }
-        self.awaited.set(false);
+        self.awaited.store(false, Relaxed);
     }
 
     /// Resolves when no canary is on its way.
     pub(super) async fn canary_home(&self) {
-        while self.canary.get() {
-            self.beyond(self.settled.get()).await;
+        while self.canary.load(Relaxed) {
+            self.beyond(self.settled.load(Relaxed)).await;
         }
     }
 }

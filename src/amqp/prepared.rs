@@ -1,5 +1,6 @@
 //! A publication on its way to the wire, and its confirm.
 
+use std::ops::Deref;
 use std::pin::Pin;
 
 use lapin::options::BasicPublishOptions;
@@ -11,7 +12,7 @@ use super::properties::{MAX_SMALL_HEADER_BYTES, Unpublishable, basic_properties,
 use crate::core::message::Publication;
 
 /// A publish and its confirm. Queues its frames when polled for the first time.
-pub(super) type Sending<'l> = Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + 'l>>;
+pub(super) type Sending = Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + Send>>;
 
 /// A publication that is sure to be one on the wire.
 pub(super) struct Prepared {
@@ -38,7 +39,11 @@ impl Prepared {
     }
 
     /// Publishes and waits for the confirm. Queues its frames when polled for the first time.
-    pub(super) async fn send(self, channel: &Channel, mandatory: bool) -> lapin::Result<Confirmation> {
+    pub(super) async fn send(
+        self,
+        channel: impl Deref<Target = Channel>,
+        mandatory: bool,
+    ) -> lapin::Result<Confirmation> {
         let Self { exchange, routing_key, properties, body } = self;
         let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
         let confirm = channel.basic_publish(exchange, routing_key, options, &body, properties).await?;

@@ -8,6 +8,7 @@
 //! channels closed.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -88,7 +89,7 @@ pub(super) struct Opening<'b> {
 
 /// One direction, ready to run.
 pub(super) struct Session {
-    pub(super) link: Link,
+    pub(super) link: Arc<Link>,
     pub(super) events: Events,
     /// Nothing while the broker takes no messages.
     consuming: Option<Consuming>,
@@ -101,10 +102,10 @@ pub(super) struct Session {
 /// What one direction works with.
 pub(super) struct Link {
     pub(super) direction: Direction,
-    pub(super) publishing: Channel,
+    pub(super) publishing: Arc<Channel>,
     /// A channel of its own, on the side where the messages come from: lapin pairs returned messages with the
     /// wrong confirms of a channel, which does no harm where every return means the same.
-    pub(super) quarantine: Channel,
+    pub(super) quarantine: Arc<Channel>,
     pub(super) quarantine_queue: ShortString,
     /// Another one, as a return means something else there.
     pub(super) canaries: Channel,
@@ -114,7 +115,7 @@ pub(super) struct Link {
 
 /// What a session consists of.
 pub(super) struct Parts<'s> {
-    pub(super) link: &'s Link,
+    pub(super) link: &'s Arc<Link>,
     pub(super) events: &'s mut Events,
     pub(super) consuming: &'s mut Option<Consuming>,
     pub(super) source: Source<'s>,
@@ -182,12 +183,17 @@ impl Session {
             declare_on(&ends[0].connection, &exchanges_of(&to.topology)).await?;
         }
         at(&consume.broker, Stage::Consuming);
-        let link = Link::open(direction, from, frames, ends).await?;
+        let link = Arc::new(Link::open(direction, from, frames, ends).await?);
         let events = [&consume].into_iter().chain(&publish).map(|connection| connection.notices());
         let events = Events(select_all(events));
         let intake_queue = from.intake_queue.clone();
-        let source =
-            Source { direction, queue: &intake_queue, connection: &consume.connection, publish: ends[0] };
+        let source = Source {
+            direction,
+            queue: &intake_queue,
+            connection: &consume.connection,
+            publish: ends[0],
+            turns: &consume.turns,
+        };
         let consuming = source.consume_unless_blocked(opening.prefetch_count).await?;
         Ok(Self { link, events, consuming, intake_queue, consume, publish })
     }
@@ -197,8 +203,13 @@ impl Session {
         let target = publish.first().unwrap_or(consume);
         let connections = [&consume.connection, &target.connection];
         let direction = link.direction;
-        let source =
-            Source { direction, queue: intake_queue, connection: &consume.connection, publish: target };
+        let source = Source {
+            direction,
+            queue: intake_queue,
+            connection: &consume.connection,
+            publish: target,
+            turns: &consume.turns,
+        };
         Parts { link, events, consuming, source, connections }
     }
 
@@ -249,8 +260,8 @@ impl Link {
     ) -> Result<Self, SetUpError> {
         Ok(Self {
             direction,
-            publishing: confirming(&target.connection).await?,
-            quarantine: confirming(&source.connection).await?,
+            publishing: Arc::new(confirming(&target.connection).await?),
+            quarantine: Arc::new(confirming(&source.connection).await?),
             canaries: confirming(&source.connection).await?,
             quarantine_queue: short(&side.quarantine_queue)?,
             frames,

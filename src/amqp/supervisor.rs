@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join;
@@ -21,17 +22,20 @@ use super::connected::Notice;
 use super::consuming::{Consuming, Source};
 use super::counters::DirectionCounters;
 use super::declare::{Inequivalent, SetUpError};
-use super::direction::{self, Settings, Translate};
+use super::direction::{self, Settings, Work};
 use super::fault::Fault;
+use super::locked::locked;
 use super::motion::Motion;
 use super::nacks::Nacks;
 use super::pace::{Hold, Pace};
 use super::printable::printable;
+use super::publisher::Translate;
 use super::readiness::{Event, Readiness};
 use super::session::{Events, Link, OpenError, Opening, Parts, Session, Stage};
 use super::stalls::Stalls;
 use super::watching;
-use crate::core::message::Received;
+use crate::core::message::{Outcome, Received};
+use crate::core::translate::Translator;
 
 /// While the broker is away, so often at most is it said.
 const REMINDER: Duration = Duration::from_secs(10);
@@ -78,27 +82,45 @@ pub async fn run(
     events: impl Fn(Event),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let to_legacy = |message: &Received<'_>| bridge.translator.to_legacy(message);
-    let to_modern = |message: &Received<'_>| bridge.translator.to_modern(message);
-    supervise(bridge, (&to_legacy, &to_modern), events, shutdown).await
+    let translation = |direction| -> Arc<dyn Translate> {
+        Arc::new(Translation { translator: Arc::clone(&bridge.translator), direction })
+    };
+    let translations = [translation(Direction::ToLegacy), translation(Direction::ToModern)];
+    supervise(bridge, translations, events, shutdown).await
 }
 
-/// Runs the bridge with any pair of translations.
-pub(super) async fn supervise<'t>(
+/// What the rules say.
+struct Translation {
+    translator: Arc<Translator>,
+    direction: Direction,
+}
+
+impl Translate for Translation {
+    fn translate(&self, message: &Received<'_>) -> Outcome<'_> {
+        match self.direction {
+            Direction::ToLegacy => self.translator.to_legacy(message),
+            Direction::ToModern => self.translator.to_modern(message),
+        }
+    }
+}
+
+/// Runs the bridge with any pair of translations: to legacy and to modern.
+pub(super) async fn supervise(
     bridge: &Bridge,
-    translations: (&impl Translate<'t>, &impl Translate<'t>),
+    [to_legacy, to_modern]: [Arc<dyn Translate>; 2],
     events: impl Fn(Event),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let readiness = Readiness::new(events);
     let (stop, stopped) = watch::channel(false);
     let declaring = Mutex::new(());
-    let direction = |direction| Supervisor {
+    let supervisor = |direction, translate| Supervisor {
         bridge,
         direction,
+        translate,
         readiness: &readiness,
         counters: bridge.counters.of(direction),
-        care: RefCell::new(first_care(bridge, direction)),
+        care: Arc::new(std::sync::Mutex::new(first_care(bridge, direction))),
         nacks: RefCell::default(),
         stalls: Stalls::default(),
         backoff: Backoff::default(),
@@ -108,8 +130,9 @@ pub(super) async fn supervise<'t>(
         declaring: &declaring,
         stop: stopped.clone(),
     };
-    let (mut to_legacy, mut to_modern) = (direction(Direction::ToLegacy), direction(Direction::ToModern));
-    let mut both = pin!(try_join(to_legacy.run(translations.0), to_modern.run(translations.1)));
+    let mut to_legacy = supervisor(Direction::ToLegacy, to_legacy);
+    let mut to_modern = supervisor(Direction::ToModern, to_modern);
+    let mut both = pin!(try_join(to_legacy.run(), to_modern.run()));
     tokio::select! {
         biased;
         ended = &mut both => return ended.map(drop),
@@ -126,9 +149,10 @@ pub(super) async fn supervise<'t>(
 struct Supervisor<'b, E> {
     bridge: &'b Bridge,
     direction: Direction,
+    translate: Arc<dyn Translate>,
     readiness: &'b Readiness<E>,
     counters: &'b DirectionCounters,
-    care: RefCell<Care>,
+    care: Arc<std::sync::Mutex<Care>>,
     nacks: RefCell<Nacks>,
     stalls: Stalls,
     backoff: Backoff,
@@ -143,13 +167,13 @@ struct Supervisor<'b, E> {
 
 impl<E: Fn(Event)> Supervisor<'_, E> {
     /// Until it is told to stop.
-    async fn run<'t>(&mut self, translate: &impl Translate<'t>) -> Result<(), RunError> {
+    async fn run(&mut self) -> Result<(), RunError> {
         let mut stop = self.stop.clone();
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         loop {
             let opening = Opening {
                 direction: self.direction,
-                prefetch_count: self.care.borrow().prefetch_count(self.bridge.prefetch_count),
+                prefetch_count: locked(&self.care).prefetch_count(self.bridge.prefetch_count),
                 turn: self.turn,
                 frames: self.frames,
                 declaring: self.declaring,
@@ -166,7 +190,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
                     }
                     self.not_opened(&open_error)
                 }
-                Ok(session) => match self.run_session(session, translate).await {
+                Ok(session) => match self.run_session(session).await {
                     Ended::Stopped => return Ok(()),
                     Ended::Fault(fault, began) => self.ended(&fault, began),
                 },
@@ -195,7 +219,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         };
         if lost_while_consuming(open_error) && !fitted {
             // The first delivery came and ended it, before the session was complete.
-            self.care.borrow_mut().begin(bridge.prefetch_count);
+            locked(&self.care).begin(bridge.prefetch_count);
             if bridge.sides(self.direction).0.broker_puts_poison_away() {
                 self.backoff.reset();
             }
@@ -225,7 +249,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         let fitted = self.fit(fault);
         let is_unreadable = fault.is_unreadable() || (fault.is_too_large() && !fitted);
         if fault.refusal().is_some() || is_unreadable || (in_vain && !fitted) {
-            self.care.borrow_mut().begin(bridge.prefetch_count);
+            locked(&self.care).begin(bridge.prefetch_count);
             info!(direction, "a message may be the cause: going on one by one");
         }
         // A session that ended before it did anything was no good: do not hurry to the next. But a
@@ -252,7 +276,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
     }
 
     /// Runs the direction until it ends.
-    async fn run_session<'t>(&mut self, mut session: Session, translate: &impl Translate<'t>) -> Ended {
+    async fn run_session(&mut self, mut session: Session) -> Ended {
         self.counters.session_began();
         self.complaints = Complaints::default();
         let began = Began {
@@ -260,7 +284,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
             received: self.counters.received.get(),
             acked: self.counters.acked.get(),
         };
-        let ended = self.until_ended(&mut session, translate).await;
+        let ended = self.until_ended(&mut session).await;
         if ended.is_err() {
             self.readiness.stands(self.direction);
         }
@@ -271,13 +295,12 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
     }
 
     /// Runs the direction with one consumer after the other: a careful one, and then a usual one.
-    async fn consume<'t>(
+    async fn consume(
         &self,
-        link: &Link,
+        link: &Arc<Link>,
         consuming: &mut Option<Consuming>,
         source: Source<'_>,
-        motion: &Motion,
-        translate: &impl Translate<'t>,
+        motion: &Arc<Motion>,
         stop: watch::Receiver<bool>,
     ) -> Result<(), Fault> {
         let bridge = self.bridge;
@@ -288,7 +311,7 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
                 none => none.insert(tokio::select! {
                     biased;
                     _ = told.wait_for(|stop| *stop) => return Ok(()),
-                    intake = again(source, self.care.borrow().prefetch_count(bridge.prefetch_count)) => intake?,
+                    intake = again(source, locked(&self.care).prefetch_count(bridge.prefetch_count)) => intake?,
                 }),
             };
             motion.join(intake.is_behind);
@@ -296,13 +319,13 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
                 unroutable: bridge.unroutable,
                 confirm_timeout: bridge.confirm_timeout,
                 patience: self.stalls.patience(),
-                careful: self.care.borrow().is_on(),
+                careful: locked(&self.care).is_on(),
                 prefetch_count: bridge.prefetch_count,
-                counters: self.counters,
-                motion,
             };
+            let (translate, counters) = (&self.translate, &bridge.counters);
             let (care, nacks) = (&self.care, &self.nacks);
-            direction::run(link, intake, settings, care, nacks, translate, stop.clone()).await?;
+            let work = Work { link, intake, translate, counters, motion, care, nacks };
+            direction::run(work, settings, stop.clone()).await?;
             if *stop.borrow() {
                 return Ok(());
             }
@@ -349,16 +372,12 @@ impl<E: Fn(Event)> Supervisor<'_, E> {
         }
     }
 
-    async fn until_ended<'t>(
-        &self,
-        session: &mut Session,
-        translate: &impl Translate<'t>,
-    ) -> Result<Ended, Fault> {
+    async fn until_ended(&self, session: &mut Session) -> Result<Ended, Fault> {
         let bridge = self.bridge;
         let Parts { link, events, consuming, source, connections } = session.parts();
         let (stop, stopped) = watch::channel(false);
-        let motion = Motion::default();
-        let mut running = Box::pin(self.consume(link, consuming, source, &motion, translate, stopped));
+        let motion = Arc::new(Motion::default());
+        let mut running = Box::pin(self.consume(link, consuming, source, &motion, stopped));
         let tell = self.teller();
         let mut told = self.stop.clone();
 

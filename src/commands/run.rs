@@ -69,7 +69,7 @@ fn bridge(config: &Config) -> Result<Bridge, Failure> {
     Ok(Bridge {
         legacy: side(&config.legacy, intake.legacy_side(&translator), intake.legacy_queue()),
         modern: side(&config.modern, intake.modern_side(&translator), intake.modern_queue()),
-        translator,
+        translator: Arc::new(translator),
         prefetch_count: config.prefetch_count,
         unroutable: if config.count_unroutable { Unroutable::Count } else { Unroutable::Ignore },
         shutdown_grace: SHUTDOWN_GRACE,
