@@ -85,7 +85,7 @@ pub(super) async fn run(
     };
     let shared = Shared::new(publisher, Arc::clone(motion), careful.then(|| Arc::clone(care)));
     let mut deliveries = intake.consumer.clone();
-    let _taken = shared.take_at_once(deliveries.clone(), &intake.turns);
+    let _taking = shared.take_at_once(deliveries.clone(), &intake.turns);
     let mut acks =
         Acks::new(|tag| Box::pin(intake.channel.basic_ack(tag, BasicAckOptions { multiple: true })));
     let counters = counters.of(link.direction);
@@ -102,16 +102,10 @@ pub(super) async fn run(
     loop {
         // Nothing below has a budget of its own, and a backlog would keep signals and sockets waiting.
         tokio::task::consume_budget().await;
-        let (under_way, eager, taken) = {
+        let (under_way, eager, taken, ended) = {
             let mut taking = shared.lock();
             if careful && !locked(care).is_on() {
                 taking.stop();
-            }
-            if let Some(fault) = taking.ended(intake.consumer.queue().as_str()) {
-                return Err(fault);
-            }
-            if taking.is_behind() {
-                let _ = taking.poll_taken(0, &mut deliveries, &mut Context::from_waker(Waker::noop()));
             }
             let (under_way, idle) = (taking.is_under_way(), acks.is_idle());
             if !under_way && idle && taking.is_too_large() {
@@ -125,7 +119,7 @@ pub(super) async fn run(
                 look.as_mut().reset(Instant::now() + LOOK);
                 looking = true;
             }
-            (under_way, eager, taking.taken())
+            (under_way, eager, taking.taken(), taking.has_ended())
         };
         // Where no look comes and nothing is under way, there is nothing to gain by waiting for a fuller batch.
         if acks.due() >= BATCH as u64 || eager && !under_way {
@@ -159,6 +153,8 @@ pub(super) async fn run(
                 looking = false;
                 in_vain = under_way && acks.due() == 0;
                 acks.write();
+                // What lapin's thread did not take: there was no room for it, or it missed its turn.
+                let _ = shared.lock().poll_taken(taken, &mut deliveries, &mut Context::from_waker(Waker::noop()));
             }
             // The consumer is not cancelled: a quorum queue would hand over to the next one before it has put
             // back what was on its way to this one, and so out of order. It does both at once when the
@@ -186,7 +182,11 @@ pub(super) async fn run(
                 }
             }
             // Who looks anyway need not be woken by each delivery: lapin's thread takes it.
-            () = poll_fn(|context| shared.lock().poll_taken(taken, &mut deliveries, context)), if !looking => {}
+            () = poll_fn(|context| shared.lock().poll_taken(taken, &mut deliveries, context)), if !looking || ended => {
+                if let Some(fault) = shared.lock().ended(intake.consumer.queue().as_str()) {
+                    return Err(fault);
+                }
+            }
         }
     }
 }

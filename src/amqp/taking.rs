@@ -45,8 +45,6 @@ pub(super) struct Taking {
     is_on: bool,
     /// How many deliveries were taken.
     taken: u64,
-    /// Whether more may have come than was taken.
-    is_behind: bool,
     ended: Option<Ended>,
 }
 
@@ -62,8 +60,7 @@ impl Shared {
     /// With `care`, deliveries are taken one by one.
     pub(super) fn new(publisher: Publisher, motion: Arc<Motion>, care: Option<Arc<Mutex<Care>>>) -> Self {
         let (window, head, ended) = (Window::new(), None, None);
-        let taking =
-            Taking { publisher, window, motion, care, head, is_on: true, taken: 0, is_behind: false, ended };
+        let taking = Taking { publisher, window, motion, care, head, is_on: true, taken: 0, ended };
         Self(Arc::new(Mutex::new(taking)))
     }
 
@@ -71,10 +68,10 @@ impl Shared {
         locked(&self.0)
     }
 
-    /// Takes deliveries where they are read, for as long as what is returned is kept.
-    pub(super) fn take_at_once(&self, mut deliveries: Consumer, turns: &Turns) -> Used {
+    /// Takes deliveries where they are read, until what is returned is dropped.
+    pub(super) fn take_at_once(&self, mut deliveries: Consumer, turns: &Turns) -> Stop {
         let shared = self.clone();
-        turns.used(move || {
+        let used = turns.used(move || {
             // The next turn looks again.
             let mut context = Context::from_waker(Waker::noop());
             let mut take = || {
@@ -83,7 +80,22 @@ impl Shared {
                 taking.ended.is_none() && taking.poll_taken(before, &mut deliveries, &mut context).is_ready()
             };
             while take() {}
-        })
+        });
+        Stop { shared: self.clone(), _used: used }
+    }
+}
+
+/// Nothing is taken any more when this is dropped.
+#[must_use]
+pub(super) struct Stop {
+    shared: Shared,
+    _used: Used,
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        // Whoever is taking need not go on to the end.
+        self.shared.lock().stop();
     }
 }
 
@@ -96,13 +108,9 @@ impl Taking {
         context: &mut Context<'_>,
     ) -> Poll<()> {
         let most = self.taken + HANDFUL;
-        self.is_behind = true;
-        while self.taken < most && self.is_on && self.ended.is_none() && self.has_room() {
+        while self.taken < most && self.may_take() {
             match deliveries.poll_next_unpin(context) {
-                Poll::Pending => {
-                    self.is_behind = false;
-                    break;
-                }
+                Poll::Pending => break,
                 Poll::Ready(Some(Ok(delivery))) => {
                     // The thread may be lapin's, which must go on.
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.take(delivery))) {
@@ -116,11 +124,12 @@ impl Taking {
         if self.taken > before || self.ended.is_some() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    fn has_room(&self) -> bool {
-        match self.care {
+    fn may_take(&self) -> bool {
+        let has_room = match self.care {
             Some(_) => self.window.is_empty(),
             None => !self.window.is_sending_again() && !self.window.is_full(),
-        }
+        };
+        has_room && self.is_on && self.ended.is_none() && !self.is_too_large()
     }
 
     /// Takes nothing more.
@@ -166,18 +175,17 @@ impl Taking {
         context: &mut Context<'_>,
     ) -> Poll<Result<Settled<Delivery>, Fault>> {
         let Self { publisher, window, .. } = self;
-        window.poll_settled(context, most, |delivery, times| {
+        let settled = window.poll_settled(context, most, |delivery, times| {
             let sendings = match nacks.one_more(times, Instant::now()) {
                 Advice::Again(pause) => publisher.again(delivery, pause),
                 Advice::GiveUp => publisher.given_up(delivery),
             };
             sendings.collect()
-        })
-    }
-
-    /// Whether there is something to take that nobody else takes: what there was no room for before.
-    pub(super) fn is_behind(&self) -> bool {
-        self.is_behind && self.has_room()
+        });
+        if let Poll::Ready(Err(_)) = settled {
+            self.stop();
+        }
+        settled
     }
 
     /// How many deliveries were taken.
@@ -203,9 +211,16 @@ impl Taking {
         self.head
     }
 
+    /// Whether no more deliveries come.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
     /// Why no more deliveries come from this queue, if so.
     pub(super) fn ended(&mut self, queue: &str) -> Option<Fault> {
-        self.ended.take().map(|ended| match ended {
+        let ended = self.ended.take()?;
+        self.stop();
+        Some(match ended {
             Ended::Cancelled => Fault::ConsumerEnded { queue: queue.to_owned() },
             Ended::Failed(error) => Fault::Consume(error),
             Ended::Panicked(panic) => resume_unwind(panic),
