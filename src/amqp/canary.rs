@@ -97,9 +97,11 @@ pub(super) async fn observe(
 
 async fn look(link: &Link, source: Source<'_>, motion: &Motion) -> Look {
     // Nothing is answered on a connection that is blocked.
-    let queue = match source.connection.status().blocked() {
+    let queue = match source.intake.connection.status().blocked() {
         true => None,
-        false => timeout(PATIENCE, depth(source.connection, source.queue)).await.ok().and_then(Result::ok),
+        false => {
+            timeout(PATIENCE, depth(&source.intake.connection, source.queue)).await.ok().and_then(Result::ok)
+        }
     };
     let (taken, settled) = motion.so_far();
     Look {

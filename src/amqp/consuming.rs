@@ -29,9 +29,8 @@ const LOOK: Duration = Duration::from_millis(10);
 pub(super) struct Source<'s> {
     pub(super) direction: Direction,
     pub(super) queue: &'s str,
-    pub(super) connection: &'s Connection,
+    pub(super) intake: &'s Connected,
     pub(super) publish: &'s Connected,
-    pub(super) turns: &'s Turns,
 }
 
 /// A consumer and its channel.
@@ -49,7 +48,7 @@ impl Source<'_> {
     /// Begins to consume, once the broker takes messages.
     pub(super) async fn consume(self, prefetch_count: u16) -> Result<Consuming, SetUpError> {
         takes_messages(&self.publish.connection).await?;
-        let channel = self.connection.create_channel().await?;
+        let channel = self.intake.connection.create_channel().await?;
         // 0 would mean without bounds.
         channel.basic_qos(prefetch_count.max(1), BasicQosOptions::default()).await?;
         let (queue, tag) = (short(self.queue)?, short(&self.direction.consumer_tag())?);
@@ -58,7 +57,7 @@ impl Source<'_> {
         let is_behind = found.consumer_count() > 0;
         let options = BasicConsumeOptions::default();
         let consumer = channel.basic_consume(queue, tag, options, FieldTable::default()).await?;
-        Ok(Consuming { is_behind, channel, consumer, turns: self.turns.clone() })
+        Ok(Consuming { is_behind, channel, consumer, turns: self.intake.turns.clone() })
     }
 
     /// The same, or nothing if the broker takes no messages for now.

@@ -187,13 +187,7 @@ impl Session {
         let events = [&consume].into_iter().chain(&publish).map(|connection| connection.notices());
         let events = Events(select_all(events));
         let intake_queue = from.intake_queue.clone();
-        let source = Source {
-            direction,
-            queue: &intake_queue,
-            connection: &consume.connection,
-            publish: ends[0],
-            turns: &consume.turns,
-        };
+        let source = Source { direction, queue: &intake_queue, intake: &consume, publish: ends[0] };
         let consuming = source.consume_unless_blocked(opening.prefetch_count).await?;
         Ok(Self { link, events, consuming, intake_queue, consume, publish })
     }
@@ -203,13 +197,7 @@ impl Session {
         let target = publish.first().unwrap_or(consume);
         let connections = [&consume.connection, &target.connection];
         let direction = link.direction;
-        let source = Source {
-            direction,
-            queue: intake_queue,
-            connection: &consume.connection,
-            publish: target,
-            turns: &consume.turns,
-        };
+        let source = Source { direction, queue: intake_queue, intake: consume, publish: target };
         Parts { link, events, consuming, source, connections }
     }
 

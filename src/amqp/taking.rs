@@ -1,8 +1,8 @@
 //! Taking deliveries: they are translated strictly in order, and what comes of them is published without waiting.
 //!
 //! It is done where they are read, on lapin's thread. So a message is on its way again without another thread having been
-//! woken for it, and one read of the socket is followed by one write: a fifth less CPU seconds per event (measured). The loop
-//! of the direction sees to what is confirmed, and takes what has come where lapin's thread did not.
+//! woken for it, and one read of the socket is followed by one write: at 1,000 events/s a fifth less CPU seconds (measured). The
+//! loop of the direction sees to what is confirmed, and takes what has come where lapin's thread did not.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -43,8 +43,6 @@ pub(super) struct Taking {
     head: Option<Fingerprint>,
     /// Whether more is taken. What comes otherwise is delivered again when its channel closes.
     is_on: bool,
-    /// How many deliveries were taken.
-    taken: u64,
     ended: Option<Ended>,
 }
 
@@ -60,7 +58,7 @@ impl Shared {
     /// With `care`, deliveries are taken one by one.
     pub(super) fn new(publisher: Publisher, motion: Arc<Motion>, care: Option<Arc<Mutex<Care>>>) -> Self {
         let (window, head, ended) = (Window::new(), None, None);
-        let taking = Taking { publisher, window, motion, care, head, is_on: true, taken: 0, ended };
+        let taking = Taking { publisher, window, motion, care, head, is_on: true, ended };
         Self(Arc::new(Mutex::new(taking)))
     }
 
@@ -76,7 +74,7 @@ impl Shared {
             let mut context = Context::from_waker(Waker::noop());
             let mut take = || {
                 let mut taking = shared.lock();
-                let before = taking.taken;
+                let before = taking.taken();
                 taking.ended.is_none() && taking.poll_taken(before, &mut deliveries, &mut context).is_ready()
             };
             while take() {}
@@ -107,8 +105,8 @@ impl Taking {
         deliveries: &mut Consumer,
         context: &mut Context<'_>,
     ) -> Poll<()> {
-        let most = self.taken + HANDFUL;
-        while self.taken < most && self.may_take() {
+        let most = self.taken() + HANDFUL;
+        while self.taken() < most && self.may_take() {
             match deliveries.poll_next_unpin(context) {
                 Poll::Pending => break,
                 Poll::Ready(Some(Ok(delivery))) => {
@@ -121,7 +119,7 @@ impl Taking {
                 Poll::Ready(None) => self.ended = Some(Ended::Cancelled),
             }
         }
-        if self.taken > before || self.ended.is_some() { Poll::Ready(()) } else { Poll::Pending }
+        if self.taken() > before || self.ended.is_some() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn may_take(&self) -> bool {
@@ -138,7 +136,6 @@ impl Taking {
     }
 
     fn take(&mut self, delivery: Delivery) {
-        self.taken += 1;
         self.motion.take();
         let mut care = self.care.as_deref().map(locked);
         let (sendings, head) = if canary::is_one(&delivery) {
@@ -190,7 +187,7 @@ impl Taking {
 
     /// How many deliveries were taken.
     pub(super) fn taken(&self) -> u64 {
-        self.taken
+        self.motion.so_far().0
     }
 
     pub(super) fn is_under_way(&self) -> bool {
