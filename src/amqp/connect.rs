@@ -29,7 +29,7 @@ const USUAL_FRAME_BYTES: u32 = 128 * 1024;
 const LARGEST_FRAME_BYTES: u32 = 1024 * 1024;
 
 /// Enough for all but very few messages.
-const SMALL_FRAME_BYTES: u32 = 16 * 1024;
+const SMALL_FRAME_BYTES: u32 = 8 * 1024;
 
 /// How large the frames of a connection may be.
 ///
@@ -40,7 +40,7 @@ const SMALL_FRAME_BYTES: u32 = 16 * 1024;
 pub(super) enum Frames {
     /// As large as the broker allows.
     Whole,
-    /// An eighth of what is usual.
+    /// A sixteenth of what is usual, and the least that RabbitMQ 4.1 lets in.
     Small,
 }
 

@@ -18,8 +18,8 @@ pub(super) const MAX_HEADER_BYTES: usize = 120 * 1024;
 /// The same for a translation, which has a few hundred nearly always.
 pub(super) const MAX_OWN_HEADER_BYTES: usize = 24 * 1024;
 
-/// The same for a connection with small frames, of 16 KiB.
-pub(super) const MAX_SMALL_HEADER_BYTES: usize = 12 * 1024;
+/// The same for a connection with small frames, of 8 KiB.
+pub(super) const MAX_SMALL_HEADER_BYTES: usize = 5 * 1024;
 
 /// Why a publication cannot be put on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -167,7 +167,7 @@ async fn headers_that_nearly_fill_a_frame_go_to_quarantine_whole_and_end_one_ses
     let held = json!({"name": "call_held", "data": {"call_id": "1"}});
     // The second comes in a small frame and does not go out in one; where the first does not even come in one.
     let cases: [(&[usize], u64); 3] =
-        [(&[10_000, 5_000], 1), (&[10_000, 15_000, 100_000, 40_000], 2), (&[100_000, 40_000, 10_000], 2)];
+        [(&[4_000, 2_000], 1), (&[4_000, 7_000, 100_000, 40_000], 2), (&[100_000, 40_000, 4_000], 2)];
     for (lengths, sessions) in cases {
         let world = World::new().await;
         let mut bridge = world.bridge().start().await;
