@@ -146,6 +146,26 @@ async fn where_the_bridge_ran_before_nothing_is_done_and_nothing_undone() {
     assert_eq!(topology(&world).await, before);
 }
 
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn the_mark_that_no_plan_knew_stands_in_no_rollbacks_way() {
+    let world = World::new().await;
+    let before = topology(&world).await;
+    let mut plan = world.any_command();
+    plan.env_remove("CTI_BRIDGE_ORIGIN_UUID");
+    plan.args(["plan", "--out", &plan_file(&world), "--management-url", &management_url()]);
+    let planned = Ran::of(plan).await;
+    assert_eq!(planned.code, Some(0), "{planned:?}");
+    let applied = apply(&world).await;
+    assert_eq!(applied.code, Some(0), "{applied:?}");
+    let after = topology(&world).await;
+    world.bridge().start().await.stop().await;
+    assert_ne!(topology(&world).await, after, "the bridge binds its mark");
+    let undone = rollback(&world).await;
+    assert_eq!(undone.code, Some(0), "{undone:?}");
+    assert_eq!(topology(&world).await, before);
+}
+
 /// Every documented event as a recording of the exchange `xivo`.
 fn recording() -> String {
     let documented = include_str!("../golden/documented.jsonl");
