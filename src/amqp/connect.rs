@@ -28,8 +28,8 @@ const USUAL_FRAME_BYTES: u32 = 128 * 1024;
 /// The largest that are taken where the broker has others: headers of half of that nobody has seen.
 const LARGEST_FRAME_BYTES: u32 = 1024 * 1024;
 
-/// Enough for all but very few messages.
-const SMALL_FRAME_BYTES: u32 = 8 * 1024;
+/// Enough for all but very few messages, and the least that RabbitMQ lets in (release notes of 4.1.0).
+pub(super) const SMALL_FRAME_BYTES: u16 = 8 * 1024;
 
 /// How large the frames of a connection may be.
 ///
@@ -40,7 +40,7 @@ const SMALL_FRAME_BYTES: u32 = 8 * 1024;
 pub(super) enum Frames {
     /// As large as the broker allows.
     Whole,
-    /// A sixteenth of what is usual, and the least that RabbitMQ 4.1 lets in.
+    /// A sixteenth of what is usual.
     Small,
 }
 
@@ -124,7 +124,7 @@ pub(super) async fn open(
         Connection::connect_uri_with_config(uri, properties, certificates.to_lapin(), runtime)
     };
     let opened = match frames {
-        Frames::Small => connect(SMALL_FRAME_BYTES).await,
+        Frames::Small => connect(SMALL_FRAME_BYTES.into()).await,
         // lapin writes on all of its room where the size of a frame is not known before. So the usual one is asked for,
         // and one byte more, which nobody gets but from a broker that has larger ones.
         Frames::Whole => match connect(USUAL_FRAME_BYTES + 1).await {

@@ -7,6 +7,7 @@ use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
+use super::connect::SMALL_FRAME_BYTES;
 use crate::core::message::{
     DeliveryMode, HeaderValue, MARK_HEADER, Mark, Properties, Received, ReceivedProperties,
 };
@@ -18,8 +19,8 @@ pub(super) const MAX_HEADER_BYTES: usize = 120 * 1024;
 /// The same for a translation, which has a few hundred nearly always.
 pub(super) const MAX_OWN_HEADER_BYTES: usize = 24 * 1024;
 
-/// The same for a connection with small frames, of 8 KiB.
-pub(super) const MAX_SMALL_HEADER_BYTES: usize = 5 * 1024;
+/// The same for a connection with small frames. What else the header frame holds is a dozen short strings at the most.
+pub(super) const MAX_SMALL_HEADER_BYTES: usize = SMALL_FRAME_BYTES as usize - 3 * 1024;
 
 /// Why a publication cannot be put on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
