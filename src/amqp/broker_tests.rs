@@ -558,12 +558,13 @@ async fn what_keeps_own_publications_out_is_made_again_and_meanwhile_nothing_els
         }
 
         let arguments = super::arguments::table(&own.arguments).unwrap();
-        let (to, from) = (bench.own("modern.own"), bench.own("modern.filter"));
-        bench.channel.exchange_unbind(to, from, name(""), Default::default(), arguments).await.unwrap();
+        let filter = bench.own("modern.filter");
+        let options = Default::default();
+        bench.channel.exchange_unbind(filter.clone(), filter, name(""), options, arguments).await.unwrap();
         while !is_kept_out("test").await {
             bench.publish(b"1", BasicProperties::default()).await;
         }
-        for exchange in ["modern.own", "modern.filter", "modern.others"] {
+        for exchange in ["modern.filter", "modern.others"] {
             let options = ExchangeDeleteOptions::default();
             bench.channel.exchange_delete(bench.own(exchange), options).await.unwrap();
             bench.exists_again(exchange).await;

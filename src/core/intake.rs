@@ -138,12 +138,6 @@ impl Intake {
         format!("{}.filter", self.modern())
     }
 
-    /// The exchange where this bridge's own publications end: nothing is bound to it.
-    #[must_use]
-    pub fn own_exchange(&self) -> String {
-        format!("{}.own", self.modern())
-    }
-
     /// The exchange of what others published.
     #[must_use]
     pub fn others_exchange(&self) -> String {
@@ -159,8 +153,9 @@ impl Intake {
     /// What is needed on the broker of the modern side.
     ///
     /// All that is published is wanted but what the bridge itself published, and no binding says "not". So what carries
-    /// exactly its mark is led away, and the broker takes what no binding wants to the alternate exchange. Wherever a part
-    /// of this is missing, more comes back, and the bridge drops it.
+    /// exactly its mark matches a binding that leads back to the filter, where no message comes twice, and the broker takes
+    /// what no binding wants to the alternate exchange. Wherever a part of this is missing, more comes back, and the bridge
+    /// drops it.
     #[must_use]
     pub fn modern_side(&self, translator: &Translator) -> Topology {
         let name: Cow<'static, str> = Cow::Owned(translator.settings().modern_exchange.clone());
@@ -185,7 +180,7 @@ impl Intake {
             key: key.to_owned(),
             arguments: Arguments::new(),
         };
-        let to_filter = Destination::Exchange(self.filter_exchange().into());
+        let to_filter = || Destination::Exchange(self.filter_exchange().into());
         let to_queue = || Destination::Queue(self.modern());
         let to_part = |part| {
             let queue = Destination::Queue(Split::queue(&self.modern(), part));
@@ -195,12 +190,10 @@ impl Intake {
         let to_split = Destination::Exchange(self.split_exchange().into());
         let split = binding(self.others_exchange().into(), to_split, "");
         let own = self.bridge_id.iter().map(|id| Binding {
-            source: self.filter_exchange().into(),
-            destination: Destination::Exchange(self.own_exchange().into()),
-            key: String::new(),
             arguments: [("x-match", "all"), (MARK_HEADER, id.as_str())]
                 .map(|(name, value)| (name.to_owned(), value.into()))
                 .into(),
+            ..binding(self.filter_exchange().into(), to_filter(), "")
         });
         // From the queue outwards, so that nothing falls out of a way that is half made.
         let mut bindings = Vec::new();
@@ -216,7 +209,7 @@ impl Intake {
             obsolete_bindings.push(split);
         }
         bindings.extend(own);
-        bindings.push(binding(name.clone(), to_filter, key));
+        bindings.push(binding(name.clone(), to_filter(), key));
         let splitter = self.split.is_on().then(|| Exchange {
             hash_header: match &self.split.by {
                 SplitBy::RoutingKey => None,
@@ -239,8 +232,6 @@ impl Intake {
                 .chain([
                     own_exchange(self.others_exchange(), ExchangeKind::Fanout, None),
                     own_exchange(self.filter_exchange(), ExchangeKind::Headers, Some(self.others_exchange())),
-                    // Last, so that it is the first to go again, and what is bound to it with it.
-                    own_exchange(self.own_exchange(), ExchangeKind::Fanout, None),
                 ])
                 .collect(),
             queues: self.queues(self.modern_queues()),
@@ -690,7 +681,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_bridge_published_ends_where_nothing_is_bound_and_all_else_comes_in() {
+    fn what_the_bridge_published_ends_in_the_filter_and_all_else_comes_in() {
         let shown = |bridge_id: Option<BridgeId>| {
             let topology = Intake { bridge_id, ..intake() }.modern_side(&translator(RULES, also(&[])));
             let exchanges = topology.own_exchanges.iter().map(|exchange| {
@@ -698,12 +689,8 @@ mod tests {
                 format!("{} {} {arguments}", exchange.name, exchange.kind.as_str())
             });
             let bindings = topology.bindings.iter().map(|binding| {
-                let to = match &binding.destination {
-                    Destination::Queue(queue) => queue,
-                    Destination::Exchange(exchange) => exchange.as_ref(),
-                };
                 let arguments = serde_json::to_string(&binding.arguments).unwrap();
-                format!("{} → {to} `{}` {arguments}", binding.source, binding.key)
+                format!("{} → {} `{}` {arguments}", binding.source, binding.destination, binding.key)
             });
             (exchanges.collect::<Vec<_>>(), bindings.collect::<Vec<_>>())
         };
@@ -713,17 +700,18 @@ mod tests {
             [
                 "cti-bridge.modern.others fanout {}",
                 r#"cti-bridge.modern.filter headers {"alternate-exchange":"cti-bridge.modern.others"}"#,
-                "cti-bridge.modern.own fanout {}",
             ]
         );
-        let own =
-            r#"cti-bridge.modern.filter → cti-bridge.modern.own `` {"cti-bridge":"b1","x-match":"all"}"#;
+        let own = concat!(
+            "cti-bridge.modern.filter → exchange `cti-bridge.modern.filter` `` ",
+            r#"{"cti-bridge":"b1","x-match":"all"}"#
+        );
         assert_eq!(
             bindings,
             [
-                "cti-bridge.modern.others → cti-bridge.modern `` {}",
+                "cti-bridge.modern.others → queue `cti-bridge.modern` `` {}",
                 own,
-                "xivo → cti-bridge.modern.filter `#` {}",
+                "xivo → exchange `cti-bridge.modern.filter` `#` {}",
             ]
         );
         // Who does not know whose they are lets them in: the bridge itself knows.

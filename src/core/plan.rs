@@ -184,11 +184,6 @@ pub fn plan(site: &Site, translator: &Translator, intake: &Intake, options: &Opt
         queue_names.extend(queues.into_iter().map(str::to_owned));
     }
 
-    if intake.bridge_id.is_none() {
-        // The bridge binds its mark there when it starts, and that is no drift.
-        exchange_names.remove(&intake.own_exchange());
-    }
-
     let mut after = site.clone();
     steps.iter().for_each(|step| step.action.apply(&mut after));
     let conflicts = match (options.mode, options.sides) {

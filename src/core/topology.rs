@@ -1,6 +1,7 @@
 //! Exchanges, queues and bindings as values: what a broker has, or what the bridge needs there.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde_json::Value as Json;
 
@@ -207,6 +208,15 @@ pub enum Destination {
     Queue(String),
     /// Another exchange.
     Exchange(Cow<'static, str>),
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Queue(name) => write!(f, "queue `{name}`"),
+            Self::Exchange(name) => write!(f, "exchange `{name}`"),
+        }
+    }
 }
 
 #[cfg(test)]

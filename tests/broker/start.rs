@@ -53,7 +53,6 @@ async fn an_empty_broker_has_all_that_is_needed_when_the_bridge_is_ready() {
     let expected = [
         with_alternate(exchange("cti-bridge.modern.filter", "headers"), "cti-bridge.modern.others"),
         exchange("cti-bridge.modern.others", "fanout"),
-        exchange("cti-bridge.modern.own", "fanout"),
         exchange("xivo", "topic"),
         exchange("xivo-ami", "topic"),
         exchange("xivo-cti", "direct"),
@@ -64,7 +63,7 @@ async fn an_empty_broker_has_all_that_is_needed_when_the_bridge_is_ready() {
         (source.to_owned(), destination.to_owned(), key.to_owned())
     };
     let expected = [
-        binding("cti-bridge.modern.filter", "cti-bridge.modern.own", ""),
+        binding("cti-bridge.modern.filter", "cti-bridge.modern.filter", ""),
         binding("cti-bridge.modern.others", "cti-bridge.modern", ""),
         binding("xivo", "cti-bridge.modern.filter", "#"),
         binding("xivo-ami", "xivo-cti", "#"),

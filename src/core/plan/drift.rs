@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::core::site::{Binding, Destination, Exchange, Queue, Site};
 use crate::core::step::{Action, described_binding, exchange_differences, queue_differences};
 
-use super::Plan;
+use super::needs::is_mark;
+use super::{Plan, Step};
 
 /// What of a site a plan rests on.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -146,8 +147,12 @@ impl Plan {
                 drift.push(binding(gone, "is gone"));
             }
         }
+        // Where nobody knew who the bridge is, it binds its mark itself when it starts.
+        let marks = |step: &Step| matches!(&step.action, Action::Bind(binding) if is_mark(binding));
+        let knows_the_mark = self.steps.iter().any(marks) || was.bindings.iter().any(is_mark);
         for new in is.bindings.iter().filter(|is| !was.bindings.contains(is)) {
-            if !by_the_plan(&Action::Bind(new.clone())) {
+            let is_the_mark = is_mark(new) && !knows_the_mark;
+            if !is_the_mark && !by_the_plan(&Action::Bind(new.clone())) {
                 drift.push(binding(new, "is new"));
             }
         }

@@ -1,6 +1,7 @@
 //! What has to be on the virtual host, as the site would show it: the topology of the daemon, or native bindings.
 
 use crate::core::intake::Intake;
+use crate::core::message::MARK_HEADER;
 use crate::core::probe::PROBE_KEY;
 use crate::core::site::{Binding, Destination, Exchange, Queue, Site};
 use crate::core::topology::{self, Declare, Topology};
@@ -61,15 +62,12 @@ impl Needs {
     /// The marks of other bridge ids, by which events would be lost that some other bridge of that id published. They
     /// are looked for only where it is known who this bridge is.
     pub(super) fn other_marks(&self, site: &Site, intake: &Intake) -> Vec<Binding> {
-        let to_own = Destination::Exchange(intake.own_exchange());
-        let is_other = |binding: &&Binding| {
-            binding.source == intake.filter_exchange()
-                && binding.destination == to_own
-                && self.bindings.iter().all(|(needed, _)| needed != *binding)
-        };
-        let known = intake.bridge_id.is_some()
-            && self.bindings.iter().any(|(needed, _)| needed.destination == to_own);
-        site.bindings.iter().filter(|_| known).filter(is_other).cloned().collect()
+        let filter = intake.filter_exchange();
+        let marks = |binding: &Binding| binding.source == filter && is_mark(binding);
+        let is_other =
+            |binding: &&Binding| marks(binding) && self.bindings.iter().all(|(needed, _)| needed != *binding);
+        let is_known = self.bindings.iter().any(|(needed, _)| marks(needed));
+        site.bindings.iter().filter(|_| is_known).filter(is_other).cloned().collect()
     }
 
     fn rest(&mut self, topology: &Topology, intake: &Intake) {
@@ -96,11 +94,11 @@ impl Needs {
         }
         for binding in topology.bindings.iter().map(binding_of) {
             let why = match &binding.destination {
+                Destination::Exchange(_) if is_mark(&binding) => {
+                    "what the bridge itself published ends there".to_owned()
+                }
                 Destination::Exchange(exchange) if *exchange == intake.filter_exchange() => {
                     "every modern event".to_owned()
-                }
-                Destination::Exchange(exchange) if *exchange == intake.own_exchange() => {
-                    "what the bridge itself published ends there".to_owned()
                 }
                 Destination::Exchange(exchange) if *exchange == intake.split_exchange() => {
                     "every modern event of others".to_owned()
@@ -136,6 +134,12 @@ impl Needs {
             (binding, why.to_owned())
         }));
     }
+}
+
+/// Whether this keeps out what carries a mark: it leads from an exchange to that exchange itself.
+pub(super) fn is_mark(binding: &Binding) -> bool {
+    binding.destination == Destination::Exchange(binding.source.clone())
+        && binding.arguments.contains_key(MARK_HEADER)
 }
 
 /// An exchange: all are durable, not auto-delete and not internal.

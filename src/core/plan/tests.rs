@@ -111,7 +111,6 @@ fn an_empty_broker_gets_all_that_the_bridge_needs_in_an_order_that_works() {
             "+ xivo (topic, durable)",
             "+ cti-bridge.modern.others (fanout, durable)",
             "+ cti-bridge.modern.filter (headers, durable, alternate-exchange=cti-bridge.modern.others)",
-            "+ cti-bridge.modern.own (fanout, durable)",
             &format!("+ cti-bridge.legacy ({intake})"),
             "+ cti-bridge.quarantine (quorum, no delivery limit, durable)",
             &format!("+ cti-bridge.modern ({intake})"),
@@ -119,7 +118,7 @@ fn an_empty_broker_gets_all_that_the_bridge_needs_in_an_order_that_works() {
             "+ `xivo-cti` → queue `cti-bridge.legacy`, key `call_form_result`",
             "+ `xivo-cti` → queue `cti-bridge.legacy`, key `cti-bridge.probe`",
             "+ `cti-bridge.modern.others` → queue `cti-bridge.modern`, key ``",
-            "+ `cti-bridge.modern.filter` → exchange `cti-bridge.modern.own`, cti-bridge=b1, x-match=all",
+            "+ `cti-bridge.modern.filter` → exchange `cti-bridge.modern.filter`, cti-bridge=b1, x-match=all",
             "+ `xivo` → exchange `cti-bridge.modern.filter`, key `#`",
         ]
     );
@@ -131,7 +130,7 @@ fn a_plan_that_was_carried_out_leaves_nothing_to_plan() {
     let after = planned(&Site::default()).applied_to(&Site::default());
     let plan = planned(&after).plan;
     assert!(plan.is_empty(), "{:?}", plan.steps);
-    assert_eq!(plan.in_place, 16);
+    assert_eq!(plan.in_place, 15);
 }
 
 #[test]
@@ -223,39 +222,48 @@ fn the_way_of_an_earlier_version_past_the_filter_is_closed_and_opened_again_by_i
     let planned = planned(&site);
     let steps = actions(&planned.plan);
     assert_eq!(
-        (steps.len(), steps[5].as_str()),
-        (7, "+ `xivo` → exchange `cti-bridge.modern.filter`, key `#`")
+        (steps.len(), steps[4].as_str()),
+        (6, "+ `xivo` → exchange `cti-bridge.modern.filter`, key `#`")
     );
-    assert_eq!(steps[6], "- `xivo` → queue `cti-bridge.modern`, key `#`");
+    assert_eq!(steps[5], "- `xivo` → queue `cti-bridge.modern`, key `#`");
     let mut after = planned.applied_to(&site);
     planned.plan.steps.iter().rev().for_each(|step| step.action.inverse().apply(&mut after));
     assert_eq!(after, site);
 }
 
+/// Of the bridge with this id, or of one that nobody knows.
+fn planned_for(site: &Site, bridge_id: Option<&str>) -> Planned {
+    let intake = Intake { bridge_id: bridge_id.and_then(BridgeId::parse), ..intake() };
+    let translator = translator((19, 5), default_listen(), "xivo");
+    Planned { plan: plan(site, &translator, &intake, &Options::default()) }
+}
+
 #[test]
 fn the_mark_of_another_bridge_id_is_unbound_where_it_is_known_who_the_bridge_is() {
-    let site = planned(&Site::default()).applied_to(&Site::default());
-    let of = |bridge_id| {
-        let intake = Intake { bridge_id, ..intake() };
-        let translator = translator((19, 5), default_listen(), "xivo");
-        actions(&plan(&site, &translator, &intake, &Options::default()))
-    };
-    let way = "`cti-bridge.modern.filter` → exchange `cti-bridge.modern.own`";
+    let mut site = planned(&Site::default()).applied_to(&Site::default());
+    // What somebody else has bound there is theirs.
+    bind_queue(&mut site, "cti-bridge.modern.filter", "watcher", "");
+    let way = "`cti-bridge.modern.filter` → exchange `cti-bridge.modern.filter`";
     assert_eq!(
-        of(BridgeId::parse("b2")),
+        actions(&planned_for(&site, Some("b2")).plan),
         [format!("+ {way}, cti-bridge=b2, x-match=all"), format!("- {way}, cti-bridge=b1, x-match=all")]
     );
-    assert_eq!(of(None), [] as [String; 0]);
+    assert!(planned_for(&site, None).plan.is_empty());
 }
 
 #[test]
 fn the_mark_that_the_bridge_binds_is_no_drift_where_nobody_knew_it() {
-    let translator = translator((19, 5), default_listen(), "xivo");
-    let intake = Intake { bridge_id: None, ..intake() };
-    let planned = Planned { plan: plan(&Site::default(), &translator, &intake, &Options::default()) };
-    let mut site = planned.applied_to(&Site::default());
-    bind_exchanges(&mut site, &[("cti-bridge.modern.filter", "cti-bridge.modern.own", "")]);
-    assert_eq!(planned.plan.drift(&site), []);
+    let unknown = planned_for(&Site::default(), None);
+    let site = unknown.applied_to(&Site::default());
+    let started = |id| planned_for(&site, Some(id)).applied_to(&site);
+    assert_eq!(unknown.plan.drift(&started("b1")), []);
+    let known = planned_for(&site, Some("b1")).plan;
+    assert_eq!((known.steps.len(), known.drift(&started("b1"))), (1, Vec::new()));
+    assert!(known.drift(&started("b2"))[0].change.contains("is new"));
+    // Anything else that is bound there takes modern events away.
+    let mut taken = site.clone();
+    bind_exchanges(&mut taken, &[("cti-bridge.modern.filter", "cti-bridge.modern.filter", "")]);
+    assert_eq!(unknown.plan.drift(&taken).len(), 1);
 }
 
 #[test]
@@ -327,7 +335,7 @@ fn one_side_alone_is_planned_for_where_the_other_is_elsewhere() {
         let options = Options { sides, ..Options::default() };
         planned_with(&Site::default(), &options).plan.steps.len()
     };
-    assert_eq!((of(Sides::Both), of(Sides::Legacy), of(Sides::Modern)), (16, 8, 9));
+    assert_eq!((of(Sides::Both), of(Sides::Legacy), of(Sides::Modern)), (15, 8, 8));
 }
 
 #[test]

@@ -13,10 +13,7 @@ use crate::core::topology::{Binding, Destination, Topology};
 pub fn bindings(needed: &Topology, seen: Option<&Site>, came_over: impl Fn(&Binding) -> bool) -> Vec<Check> {
     let seen = seen.filter(|site| !site.bindings.is_empty());
     let check = |binding: &Binding| {
-        let destination = match &binding.destination {
-            Destination::Queue(name) => format!("queue `{name}`"),
-            Destination::Exchange(name) => format!("exchange `{name}`"),
-        };
+        let destination = binding.destination.to_string();
         let by = match binding.arguments.get(MARK_HEADER) {
             Some(mark) => format!("{MARK_HEADER}={}", mark.as_str().unwrap_or_default()),
             None => binding.key.clone(),

@@ -27,13 +27,8 @@ const QUEUES: [&str; 5] =
     [SINK, "bench.intake", "cti-bridge.modern", "cti-bridge.legacy", "cti-bridge.quarantine"];
 
 /// Exchanges that the bridge makes for itself and for old clients.
-const EXCHANGES: [&str; 5] = [
-    "cti-bridge.modern.filter",
-    "cti-bridge.modern.others",
-    "cti-bridge.modern.own",
-    "xivo-ami",
-    "xivo-status-updates",
-];
+const EXCHANGES: [&str; 4] =
+    ["cti-bridge.modern.filter", "cti-bridge.modern.others", "xivo-ami", "xivo-status-updates"];
 
 /// Events that are published and not confirmed yet.
 const WINDOW: usize = 1000;
