@@ -43,8 +43,8 @@ pub fn rollback(command: &Rollback) -> Result<Exit, Failure> {
     }
     if let Look::Unseen { why } = &look {
         eprintln!(
-            "not checked: what else is bound to our queues, as nothing shows the site ({why}); what the broker can \
-             check itself, it does"
+            "not checked: what else is bound to our queues and to the filter, as nothing shows the site ({why}); what \
+             the broker can check itself, it does"
         );
     }
     work.refuse_what_others_need(&look)?;

@@ -8,10 +8,11 @@ use super::message::MARK_HEADER;
 use super::probe::PROBE_KEY;
 use super::rule::DEFAULT_LEGACY_EXCHANGE;
 use super::settings::{BridgeId, Listen, Probes};
-use super::site::Arguments;
+use super::site::{self, Arguments};
 use super::split::{MOST_PARTS, Split, SplitBy};
 use super::topology::{
-    Binding, Bounds, Declare, Destination, Exchange, ExchangeKind, Queue, QueueKind, Topology,
+    ALTERNATE_EXCHANGE, Binding, Bounds, Declare, Destination, Exchange, ExchangeKind, Queue, QueueKind,
+    Topology,
 };
 use super::translate::Translator;
 
@@ -25,6 +26,10 @@ const WITHOUT_LIMIT: u32 = i32::MAX as u32;
 
 /// The binding key of each part at the exchange that splits: all parts are of the same size.
 const WEIGHT: &str = "1";
+
+/// What the names of the exchanges end with that sort what comes from the modern exchange.
+const FILTER: &str = ".filter";
+const OTHERS: &str = ".others";
 
 /// The exchange of AMI events, 14.02 to 14.24 (xivo-amid).
 const AMI_EXCHANGE: &str = "xivo-ami";
@@ -50,6 +55,16 @@ pub fn known_exchange(name: &str) -> Option<ExchangeKind> {
         "wazo-headers" => Some(ExchangeKind::Headers),
         name => legacy_exchange(name),
     }
+}
+
+/// Whether this is the exchange that sorts what comes from a modern exchange. The bridge binds its mark from it to itself,
+/// which is a use in the eyes of the broker.
+#[must_use]
+pub fn is_filter(exchange: &site::Exchange) -> bool {
+    let Some(modern) = exchange.name.strip_suffix(FILTER) else { return false };
+    let alternate = exchange.arguments.get(ALTERNATE_EXCHANGE);
+    exchange.kind == ExchangeKind::Headers.as_str()
+        && alternate.is_some_and(|name| *name == format!("{modern}{OTHERS}"))
 }
 
 /// The names and kinds of what the bridge makes for itself.
@@ -135,13 +150,13 @@ impl Intake {
     /// The exchange that sorts what comes from the modern exchange: what this bridge published, and all else.
     #[must_use]
     pub fn filter_exchange(&self) -> String {
-        format!("{}.filter", self.modern())
+        format!("{}{FILTER}", self.modern())
     }
 
     /// The exchange of what others published.
     #[must_use]
     pub fn others_exchange(&self) -> String {
-        format!("{}.others", self.modern())
+        format!("{}{OTHERS}", self.modern())
     }
 
     /// The exchange that splits that over the instances, where there are several.
@@ -334,6 +349,7 @@ mod tests {
     use crate::core::catalog::{Catalog, MappingFile, Mappings};
     use crate::core::mapping_file;
     use crate::core::message::DeliveryMode;
+    use crate::core::plan::exchange_of;
     use crate::core::settings::{BridgeId, OriginUuid, Probes, Settings, UnknownEvents};
     use crate::core::version::Version;
 
@@ -717,5 +733,24 @@ mod tests {
         // Who does not know whose they are lets them in: the bridge itself knows.
         let anybodys: Vec<_> = bindings.into_iter().filter(|binding| binding != own).collect();
         assert_eq!(shown(None), (exchanges, anybodys));
+    }
+
+    #[test]
+    fn the_filter_is_known_by_its_name_its_type_and_where_the_rest_goes() {
+        let filters = |change: fn(&mut site::Exchange)| {
+            let topology = intake().modern_side(&translator(RULES, also(&[])));
+            let all = topology.own_exchanges.iter().chain(&topology.exchanges).map(exchange_of).map(
+                |mut exchange| {
+                    change(&mut exchange);
+                    exchange
+                },
+            );
+            all.filter(is_filter).map(|exchange| exchange.name).collect::<Vec<_>>()
+        };
+        assert_eq!(filters(|_| ()), ["cti-bridge.modern.filter"]);
+        let nothing: [&str; 0] = [];
+        assert_eq!(filters(|exchange| exchange.name.insert(0, 'x')), nothing);
+        assert_eq!(filters(|exchange| exchange.kind = "topic".into()), nothing);
+        assert_eq!(filters(|exchange| exchange.arguments.clear()), nothing);
     }
 }

@@ -217,10 +217,15 @@ mod tests {
             why(popup, &[]),
             ["delete exchange `xivo-cti`: `xivo-cti` → queue `popup`, key `call_created` depends on it"]
         );
-        let feed = |site: &mut Site| {
-            site.bindings.push(binding("other", Destination::Exchange("xivo-cti".into()), "#"));
+        let fed_from = |source| {
+            let bind = move |site: &mut Site| {
+                site.bindings.push(binding(source, Destination::Exchange("xivo-cti".into()), "#"));
+            };
+            why(bind, &[]).len()
         };
-        assert_eq!(why(feed, &[]).len(), 1);
+        assert_eq!(fed_from("other"), 1);
+        // As the bridge binds its mark.
+        assert_eq!(fed_from("xivo-cti"), 0);
     }
 
     #[test]

@@ -149,21 +149,29 @@ async fn where_the_bridge_ran_before_nothing_is_done_and_nothing_undone() {
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
 async fn the_mark_that_no_plan_knew_stands_in_no_rollbacks_way() {
-    let world = World::new().await;
-    let before = topology(&world).await;
-    let mut plan = world.any_command();
-    plan.env_remove("CTI_BRIDGE_ORIGIN_UUID");
-    plan.args(["plan", "--out", &plan_file(&world), "--management-url", &management_url()]);
-    let planned = Ran::of(plan).await;
-    assert_eq!(planned.code, Some(0), "{planned:?}");
-    let applied = apply(&world).await;
-    assert_eq!(applied.code, Some(0), "{applied:?}");
-    let after = topology(&world).await;
-    world.bridge().start().await.stop().await;
-    assert_ne!(topology(&world).await, after, "the bridge binds its mark");
-    let undone = rollback(&world).await;
-    assert_eq!(undone.code, Some(0), "{undone:?}");
-    assert_eq!(topology(&world).await, before);
+    // The site is seen, or the broker alone is asked.
+    for is_seen in [true, false] {
+        let world = World::new().await;
+        let before = topology(&world).await;
+        let mut plan = world.any_command();
+        plan.env_remove("CTI_BRIDGE_ORIGIN_UUID");
+        plan.args(["plan", "--out", &plan_file(&world), "--management-url", &management_url()]);
+        let planned = Ran::of(plan).await;
+        assert_eq!(planned.code, Some(0), "{planned:?}");
+        let applied = apply(&world).await;
+        assert_eq!(applied.code, Some(0), "{applied:?}");
+        let after = topology(&world).await;
+        world.bridge().start().await.stop().await;
+        assert_ne!(topology(&world).await, after, "the bridge binds its mark");
+        let undone = if is_seen {
+            rollback(&world).await
+        } else {
+            world.command(&["rollback", &format!("{}.state", plan_file(&world)), "--approve"]).await
+        };
+        assert_eq!(undone.code, Some(0), "{undone:?}");
+        assert_eq!(undone.stderr.contains("not checked"), !is_seen, "{}", undone.stderr);
+        assert_eq!(topology(&world).await, before);
+    }
 }
 
 /// Every documented event as a recording of the exchange `xivo`.
