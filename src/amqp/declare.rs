@@ -158,10 +158,14 @@ pub(super) fn short(text: &str) -> Result<ShortString, SetUpError> {
 }
 
 /// Makes the topology, on a channel that is of no use after an error.
+///
+/// Another instance may be configured otherwise: what is obsolete here is needed there, and the other way round. Where both
+/// start at once, each might remove what the other one made, and nothing would be left. So what is needed is made once more
+/// after the removal.
 pub(super) async fn declare(channel: &Channel, topology: &Topology) -> Result<(), SetUpError> {
     make(channel, topology).await?;
     try_join_all(topology.obsolete_bindings.iter().map(|binding| unbind(channel, binding))).await?;
-    Ok(())
+    make_bindings(channel, topology).await
 }
 
 /// Makes what is missing, and removes nothing.
@@ -172,7 +176,11 @@ pub(super) async fn make(channel: &Channel, topology: &Topology) -> Result<(), S
     for queue in &topology.queues {
         declare_queue(channel, queue).await?;
     }
-    // There may be hundreds, one for every event name: all are sent before the first answer is awaited.
+    make_bindings(channel, topology).await
+}
+
+/// There may be hundreds, one for every event name: all are sent before the first answer is awaited.
+async fn make_bindings(channel: &Channel, topology: &Topology) -> Result<(), SetUpError> {
     try_join_all(topology.bindings.iter().map(|binding| bind(channel, binding))).await?;
     Ok(())
 }
