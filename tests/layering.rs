@@ -381,7 +381,7 @@ fn sources(directory: &Path, out: &mut Vec<PathBuf>) {
 }
 
 fn is_test(module: &str) -> bool {
-    module.ends_with("/tests") || module.ends_with("_tests")
+    module.split('/').any(|part| part == "tests" || part.ends_with("_tests"))
 }
 
 #[test]

@@ -160,10 +160,13 @@ pub(super) fn short(text: &str) -> Result<ShortString, SetUpError> {
 /// Makes the topology, on a channel that is of no use after an error.
 ///
 /// Another instance may be configured otherwise: what is obsolete here is needed there, and the other way round. Where both
-/// start at once, each might remove what the other one made, and nothing would be left. So what is needed is made once more
-/// after the removal.
+/// start at once, each might remove what the other one made, and no event would come in. So what is needed is made once
+/// more after the removal: at least one way is left then. Both may be, and events come twice until one starts again.
 pub(super) async fn declare(channel: &Channel, topology: &Topology) -> Result<(), SetUpError> {
     make(channel, topology).await?;
+    if topology.obsolete_bindings.is_empty() {
+        return Ok(());
+    }
     try_join_all(topology.obsolete_bindings.iter().map(|binding| unbind(channel, binding))).await?;
     make_bindings(channel, topology).await
 }

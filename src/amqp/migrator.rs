@@ -1,8 +1,7 @@
 //! Carries out the steps of a plan or of its undoing, one at a time, over AMQP alone.
 //!
 //! Nothing is deleted unless it is what the step says it is, is used by nobody and holds no message: what the
-//! protocol can check in the deletion itself is left to the broker, and the rest is asked immediately before. Only what
-//! is bound to the bridge's own filter is not asked for here, as the bridge itself is.
+//! protocol can check in the deletion itself is left to the broker, and the rest is asked immediately before.
 
 use std::time::Duration;
 
@@ -19,7 +18,6 @@ use super::arguments::table;
 use super::connect::{ConnectError, close, connect};
 use super::declare::{Object, SetUpError, make_binding, remove_binding, short};
 use super::printable::printable;
-use crate::core::intake::is_filter;
 use crate::core::site::{Binding, Destination, Exchange, Queue};
 use crate::core::step::Action;
 use crate::core::topology::QueueKind;
@@ -228,9 +226,7 @@ impl Migrator {
         }
         // The broker refuses this unless it is what we made in every respect.
         self.declare_exchange(exchange).await?;
-        // A mark that no plan knew is a use of the filter by itself, and only the bridge knows how it is bound.
-        let options =
-            ExchangeDeleteOptions { if_unused: !is_filter(exchange), ..ExchangeDeleteOptions::default() };
+        let options = ExchangeDeleteOptions { if_unused: true, ..ExchangeDeleteOptions::default() };
         let deleted =
             self.within(async |channel| Ok(channel.exchange_delete(short(&exchange.name)?, options).await?));
         deleted

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Output, SiteFrom};
+use super::{Output, SiteFrom, bridge_id, origin_uuid};
+use crate::core::settings::{BridgeId, OriginUuid};
 
 /// `cti-bridge rollback`.
 #[derive(Debug, Args)]
@@ -28,6 +29,12 @@ pub struct Rollback {
     /// Give up the messages in this queue of ours; may be repeated
     #[arg(long, value_name = "QUEUE")]
     pub discard: Vec<String>,
+    /// The uuid of the server that the bridge runs for, by which its mark is known where nothing shows it
+    #[arg(long, value_name = "UUID", env = "CTI_BRIDGE_ORIGIN_UUID", value_parser = origin_uuid)]
+    pub origin_uuid: Option<OriginUuid>,
+    /// The id in that mark [default: the origin uuid]
+    #[arg(long, value_name = "ID", env = "CTI_BRIDGE_BRIDGE_ID", value_parser = bridge_id)]
+    pub bridge_id: Option<BridgeId>,
     /// How the result is written
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,

@@ -7,9 +7,10 @@ use serde_json::json;
 use super::look::{self, Look, Need};
 use super::plan_file::PlanFile;
 use super::state_file::StateFile;
-use super::{Failure, approval, runtime};
+use super::{Failure, approval, runtime, settings};
 use crate::amqp::{BrokerAddress, Messages, Migrator, StepError};
 use crate::cli::{Apply, Output};
+use crate::config::Layer;
 use crate::core::journal::State;
 use crate::core::plan::{Plan, Step};
 use crate::core::step::Action;
@@ -23,8 +24,9 @@ use crate::render::{self, counted};
 /// When the plan cannot be used, the site has changed, nobody approves, or a step fails.
 pub fn apply(command: &Apply) -> Result<Exit, Failure> {
     let file = PlanFile::read(&command.plan)?;
+    let config = settings::read(&command.site.broker, Layer::default())?;
     let work = Work {
-        address: look::broker_at(&command.site, &file.broker, "the plan")?,
+        address: look::broker_at(&config, &command.site.sources, &file.broker, "the plan")?,
         need: if file.live { Need::MustSee } else { Need::MayMiss },
         plan: &file.plan,
         command,

@@ -1,9 +1,9 @@
 //! How a site is looked at before it is changed: as `plan` did, or, where nothing shows it, not at all.
 
-use super::{Failure, plan_file, settings, site};
+use super::{Failure, plan_file, site};
 use crate::amqp::BrokerAddress;
 use crate::cli::{SiteFrom, Sources};
-use crate::config::{Config, Layer};
+use crate::config::Config;
 use crate::core::site::Site;
 use crate::exit_code::Exit;
 
@@ -81,10 +81,14 @@ fn is_no_api(failure: &Failure) -> bool {
 ///
 /// # Errors
 /// When the settings name another one.
-pub fn broker_at(from: &SiteFrom, place: &str, what: &str) -> Result<BrokerAddress, Failure> {
-    let config: Config = settings::read(&from.broker, Layer::default())?;
-    let mut addresses = [config.modern, config.legacy];
-    if let Some(vhost) = &from.sources.vhost {
+pub fn broker_at(
+    config: &Config,
+    sources: &Sources,
+    place: &str,
+    what: &str,
+) -> Result<BrokerAddress, Failure> {
+    let mut addresses = [config.modern.clone(), config.legacy.clone()];
+    if let Some(vhost) = &sources.vhost {
         addresses.iter_mut().for_each(|address| address.vhost.clone_from(vhost));
     }
     let found = addresses.iter().find(|address| plan_file::place(address) == place);

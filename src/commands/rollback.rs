@@ -6,13 +6,15 @@ use serde_json::json;
 
 use super::look::{self, Look, Need};
 use super::state_file::StateFile;
-use super::{Failure, approval, runtime};
-use crate::amqp::{BrokerAddress, Messages, Migrator};
+use super::{Failure, approval, runtime, settings};
+use crate::amqp::{BrokerAddress, Messages, Migrator, Object, StepError};
 use crate::cli::{Output, Rollback};
+use crate::config::Layer;
 use crate::core::journal::{Line, State};
+use crate::core::settings::BridgeId;
 use crate::core::site::{Queue, Site};
 use crate::core::step::Action;
-use crate::core::undo::obstacles;
+use crate::core::undo::{marks, obstacles};
 use crate::exit_code::Exit;
 use crate::render::{self, counted};
 
@@ -22,7 +24,10 @@ use crate::render::{self, counted};
 /// When the state file cannot be used, others depend on what it made, nobody approves, or a step fails.
 pub fn rollback(command: &Rollback) -> Result<Exit, Failure> {
     let mut state = StateFile::read(&command.state)?;
-    let address = look::broker_at(&command.site, &state.journal.header.broker, "the state file")?;
+    let options = Layer { origin_uuid: command.origin_uuid.clone(), ..Layer::default() };
+    let config = settings::read(&command.site.broker, options)?;
+    let address =
+        look::broker_at(&config, &command.site.sources, &state.journal.header.broker, "the state file")?;
     let undo: Vec<Line> = state.journal.to_undo().into_iter().cloned().collect();
     if let Some(unknown) =
         command.discard.iter().find(|name| !undo.iter().any(|line| makes_queue(line, name)))
@@ -31,7 +36,8 @@ pub fn rollback(command: &Rollback) -> Result<Exit, Failure> {
         let message = format!("`--discard {unknown}`: {} made no such queue", state.shown());
         return Err(Failure::new(Exit::Usage, message));
     }
-    let work = Work { address, undo, discard: command.discard.iter().cloned().collect(), command };
+    let bridge_id = command.bridge_id.clone().or(config.identity.map(|identity| identity.bridge_id));
+    let work = Work { address, bridge_id, undo, discard: command.discard.iter().cloned().collect(), command };
     if work.undo.is_empty() {
         return told(command, &state, 0);
     }
@@ -43,8 +49,8 @@ pub fn rollback(command: &Rollback) -> Result<Exit, Failure> {
     }
     if let Look::Unseen { why } = &look {
         eprintln!(
-            "not checked: what else is bound to our queues and to the filter, as nothing shows the site ({why}); what \
-             the broker can check itself, it does"
+            "not checked: what else is bound to our queues, as nothing shows the site ({why}); what the broker can \
+             check itself, it does"
         );
     }
     work.refuse_what_others_need(&look)?;
@@ -62,7 +68,7 @@ pub fn rollback(command: &Rollback) -> Result<Exit, Failure> {
         look = work.look()?;
         work.refuse_what_others_need(&look)?;
     }
-    let undone = runtime::block_on(|| work.carry_out(&mut state));
+    let undone = runtime::block_on(|| work.carry_out(&look, &mut state));
     if command.output == Output::Json {
         super::print(&document(&work.undo, &state))?;
     }
@@ -80,6 +86,8 @@ fn makes_queue(line: &Line, name: &str) -> bool {
 
 struct Work<'c> {
     address: BrokerAddress,
+    /// Where the settings tell it.
+    bridge_id: Option<BridgeId>,
     /// The last step first.
     undo: Vec<Line>,
     discard: BTreeSet<String>,
@@ -165,17 +173,13 @@ impl Work<'_> {
         Migrator::connect(&self.address).await.map_err(|error| runtime::not_connected(&error))
     }
 
-    async fn carry_out(&self, state: &mut StateFile) -> Result<(), Failure> {
+    async fn carry_out(&self, look: &Look, state: &mut StateFile) -> Result<(), Failure> {
         let migrator = self.connect().await?;
         for line in &self.undo {
             let action = line.action.inverse();
             eprintln!("step {}: {action}", line.step);
             state.note(line.step, State::Undoing, &line.action)?;
-            let messages = match &line.action {
-                Action::DeclareQueue(queue) if self.discard.contains(&queue.name) => Messages::Discard,
-                _ => Messages::Keep,
-            };
-            if let Err(error) = migrator.perform(&action, messages).await {
+            if let Err(error) = self.undo(line, look.site(), &migrator).await {
                 let mut text = format!(
                     "error: cannot {}: {}\n  = while: undoing step {}\n",
                     render::printable(&action.to_string()),
@@ -190,6 +194,12 @@ impl Work<'_> {
                     };
                     text.push_str(&format!("  {word:15}  {}\n", render::printable(&line.action.to_string())));
                 }
+                if matches!(&error, StepError::InUse { object: Object::Exchange, .. }) {
+                    text.push_str(
+                        "  = help: `--management-url` shows what is bound to it; the bridge's own mark goes with \
+                         `--origin-uuid` or `--bridge-id`\n",
+                    );
+                }
                 text.push_str("  = help: repeating it is harmless and undoes the rest\n");
                 return Err(Failure::rendered(Exit::PartlyDone, vec![text]));
             }
@@ -197,6 +207,19 @@ impl Work<'_> {
         }
         migrator.close().await;
         Ok(())
+    }
+
+    async fn undo(&self, line: &Line, seen: Option<&Site>, migrator: &Migrator) -> Result<(), StepError> {
+        if let Action::DeclareExchange(made) = &line.action {
+            for mark in marks(made, seen, self.bridge_id.as_ref()) {
+                migrator.perform(&Action::Unbind(mark), Messages::Keep).await?;
+            }
+        }
+        let messages = match &line.action {
+            Action::DeclareQueue(queue) if self.discard.contains(&queue.name) => Messages::Discard,
+            _ => Messages::Keep,
+        };
+        migrator.perform(&line.action.inverse(), messages).await
     }
 
     /// Looks once more, where that is possible, that everything is as it was before.

@@ -23,7 +23,7 @@ use crate::core::message::Direction;
 use crate::core::probe::{Answer, PROBE_KEY, Run, address};
 use crate::core::settings::{BridgeId, OriginUuid};
 use crate::core::site::Site;
-use crate::core::topology::{Declare, Destination, Exchange, ExchangeKind, Topology};
+use crate::core::topology::{Binding, Declare, Destination, Exchange, ExchangeKind, Topology};
 use crate::core::translate::Translator;
 use crate::core::verify::{
     Area, Check, Defect, Line, Question, Verdict, bindings, foreign_consumers, judge, questions,
@@ -306,7 +306,8 @@ impl Work<'_> {
         let answered = asking.all(&asked).await?;
         let modern_side = intake.modern_side(translator);
         let to_filter = Destination::Exchange(intake.filter_exchange().into());
-        let modern = modern_side.bindings.iter().find(|binding| binding.destination == to_filter);
+        let is_way_in = |binding: &&Binding| binding.destination == to_filter && binding.arguments.is_empty();
+        let modern = modern_side.bindings.iter().find(is_way_in);
         let (binding_key, bound) = match direction {
             Direction::ToLegacy => (
                 modern.map_or("", |binding| binding.key.as_str()),

@@ -11,8 +11,7 @@ use super::settings::{BridgeId, Listen, Probes};
 use super::site::{self, Arguments};
 use super::split::{MOST_PARTS, Split, SplitBy};
 use super::topology::{
-    ALTERNATE_EXCHANGE, Binding, Bounds, Declare, Destination, Exchange, ExchangeKind, Queue, QueueKind,
-    Topology,
+    Binding, Bounds, Declare, Destination, Exchange, ExchangeKind, Queue, QueueKind, Topology,
 };
 use super::translate::Translator;
 
@@ -26,10 +25,6 @@ const WITHOUT_LIMIT: u32 = i32::MAX as u32;
 
 /// The binding key of each part at the exchange that splits: all parts are of the same size.
 const WEIGHT: &str = "1";
-
-/// What the names of the exchanges end with that sort what comes from the modern exchange.
-const FILTER: &str = ".filter";
-const OTHERS: &str = ".others";
 
 /// The exchange of AMI events, 14.02 to 14.24 (xivo-amid).
 const AMI_EXCHANGE: &str = "xivo-ami";
@@ -57,14 +52,24 @@ pub fn known_exchange(name: &str) -> Option<ExchangeKind> {
     }
 }
 
-/// Whether this is the exchange that sorts what comes from a modern exchange. The bridge binds its mark from it to itself,
-/// which is a use in the eyes of the broker.
+/// The binding by which what carries this mark ends in the filter: it leads back there, where no message comes twice.
 #[must_use]
-pub fn is_filter(exchange: &site::Exchange) -> bool {
-    let Some(modern) = exchange.name.strip_suffix(FILTER) else { return false };
-    let alternate = exchange.arguments.get(ALTERNATE_EXCHANGE);
-    exchange.kind == ExchangeKind::Headers.as_str()
-        && alternate.is_some_and(|name| *name == format!("{modern}{OTHERS}"))
+pub fn mark(filter: &str, id: &BridgeId) -> Binding {
+    Binding {
+        source: filter.to_owned().into(),
+        destination: Destination::Exchange(filter.to_owned().into()),
+        key: String::new(),
+        arguments: [("x-match", "all"), (MARK_HEADER, id.as_str())]
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .into(),
+    }
+}
+
+/// Whether this leads away what carries a mark, of whichever bridge.
+#[must_use]
+pub fn is_mark(binding: &site::Binding) -> bool {
+    matches!(binding.destination, site::Destination::Exchange(_))
+        && binding.arguments.contains_key(MARK_HEADER)
 }
 
 /// The names and kinds of what the bridge makes for itself.
@@ -150,13 +155,13 @@ impl Intake {
     /// The exchange that sorts what comes from the modern exchange: what this bridge published, and all else.
     #[must_use]
     pub fn filter_exchange(&self) -> String {
-        format!("{}{FILTER}", self.modern())
+        format!("{}.filter", self.modern())
     }
 
     /// The exchange of what others published.
     #[must_use]
     pub fn others_exchange(&self) -> String {
-        format!("{}{OTHERS}", self.modern())
+        format!("{}.others", self.modern())
     }
 
     /// The exchange that splits that over the instances, where there are several.
@@ -195,7 +200,7 @@ impl Intake {
             key: key.to_owned(),
             arguments: Arguments::new(),
         };
-        let to_filter = || Destination::Exchange(self.filter_exchange().into());
+        let to_filter = Destination::Exchange(self.filter_exchange().into());
         let to_queue = || Destination::Queue(self.modern());
         let to_part = |part| {
             let queue = Destination::Queue(Split::queue(&self.modern(), part));
@@ -204,12 +209,7 @@ impl Intake {
         let whole = binding(self.others_exchange().into(), to_queue(), "");
         let to_split = Destination::Exchange(self.split_exchange().into());
         let split = binding(self.others_exchange().into(), to_split, "");
-        let own = self.bridge_id.iter().map(|id| Binding {
-            arguments: [("x-match", "all"), (MARK_HEADER, id.as_str())]
-                .map(|(name, value)| (name.to_owned(), value.into()))
-                .into(),
-            ..binding(self.filter_exchange().into(), to_filter(), "")
-        });
+        let own = self.bridge_id.iter().map(|id| mark(&self.filter_exchange(), id));
         // From the queue outwards, so that nothing falls out of a way that is half made.
         let mut bindings = Vec::new();
         // The way of earlier versions, on which everything came back.
@@ -224,7 +224,7 @@ impl Intake {
             obsolete_bindings.push(split);
         }
         bindings.extend(own);
-        bindings.push(binding(name.clone(), to_filter(), key));
+        bindings.push(binding(name.clone(), to_filter, key));
         let splitter = self.split.is_on().then(|| Exchange {
             hash_header: match &self.split.by {
                 SplitBy::RoutingKey => None,
@@ -349,7 +349,6 @@ mod tests {
     use crate::core::catalog::{Catalog, MappingFile, Mappings};
     use crate::core::mapping_file;
     use crate::core::message::DeliveryMode;
-    use crate::core::plan::exchange_of;
     use crate::core::settings::{BridgeId, OriginUuid, Probes, Settings, UnknownEvents};
     use crate::core::version::Version;
 
@@ -733,24 +732,5 @@ mod tests {
         // Who does not know whose they are lets them in: the bridge itself knows.
         let anybodys: Vec<_> = bindings.into_iter().filter(|binding| binding != own).collect();
         assert_eq!(shown(None), (exchanges, anybodys));
-    }
-
-    #[test]
-    fn the_filter_is_known_by_its_name_its_type_and_where_the_rest_goes() {
-        let filters = |change: fn(&mut site::Exchange)| {
-            let topology = intake().modern_side(&translator(RULES, also(&[])));
-            let all = topology.own_exchanges.iter().chain(&topology.exchanges).map(exchange_of).map(
-                |mut exchange| {
-                    change(&mut exchange);
-                    exchange
-                },
-            );
-            all.filter(is_filter).map(|exchange| exchange.name).collect::<Vec<_>>()
-        };
-        assert_eq!(filters(|_| ()), ["cti-bridge.modern.filter"]);
-        let nothing: [&str; 0] = [];
-        assert_eq!(filters(|exchange| exchange.name.insert(0, 'x')), nothing);
-        assert_eq!(filters(|exchange| exchange.kind = "topic".into()), nothing);
-        assert_eq!(filters(|exchange| exchange.arguments.clear()), nothing);
     }
 }

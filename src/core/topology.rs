@@ -50,7 +50,7 @@ impl Exchange {
 }
 
 /// The argument of an exchange that names its alternate one.
-pub(super) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
+const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
 
 /// The argument of a consistent-hash exchange that names a header.
 const HASH_HEADER: &str = "hash-header";

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use super::intake::{is_mark, mark};
 use super::journal::Line;
-use super::site::{Binding, Destination, Queue, Site};
+use super::plan::binding_of;
+use super::settings::BridgeId;
+use super::site::{Binding, Destination, Exchange, Queue, Site};
 use super::step::{Action, described_binding, exchange_differences, queue_differences};
+use super::topology::ExchangeKind;
 
 /// Something that stands against it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +19,17 @@ pub struct Obstacle {
     pub why: String,
     /// What to do about it.
     pub help: String,
+}
+
+/// The marks by which an exchange that was made is bound to itself: those that were seen, and that of the bridge, where it
+/// is known. The bridge binds its mark when it starts, so no journal need know it.
+#[must_use]
+pub fn marks(made: &Exchange, site: Option<&Site>, bridge_id: Option<&BridgeId>) -> Vec<Binding> {
+    let seen = site.iter().flat_map(|site| &site.bindings);
+    let mut marks: Vec<_> = seen.filter(|it| it.source == made.name && is_mark(it)).cloned().collect();
+    let own = bridge_id.filter(|_| made.kind == ExchangeKind::Headers.as_str());
+    marks.extend(own.map(|id| binding_of(&mark(&made.name, id))).filter(|own| !marks.contains(own)));
+    marks
 }
 
 /// What stands against undoing these steps on this site. Messages in the queues of `discard` are given up.
@@ -115,9 +130,7 @@ impl<'l> Undo<'l> {
     fn goes(&self, binding: &Binding) -> bool {
         let goes_with_its_end = match &binding.destination {
             Destination::Queue(queue) => self.queues.contains(queue.as_str()),
-            Destination::Exchange(exchange) => {
-                self.exchanges.contains(exchange.as_str()) && self.exchanges.contains(binding.source.as_str())
-            }
+            Destination::Exchange(_) => is_mark(binding) && self.exchanges.contains(binding.source.as_str()),
         };
         goes_with_its_end
             || self.actions.iter().any(|action| matches!(action, Action::Bind(own) if own == binding))
@@ -223,9 +236,42 @@ mod tests {
             };
             why(bind, &[]).len()
         };
-        assert_eq!(fed_from("other"), 1);
-        // As the bridge binds its mark.
-        assert_eq!(fed_from("xivo-cti"), 0);
+        assert_eq!((fed_from("other"), fed_from("xivo-cti")), (1, 1));
+    }
+
+    #[test]
+    fn a_mark_goes_with_the_filter_and_nothing_else_that_is_bound_there() {
+        let filter = Exchange {
+            name: "cti-bridge.modern.filter".into(),
+            kind: "headers".into(),
+            durable: Some(true),
+            auto_delete: Some(false),
+            internal: Some(false),
+            arguments: Arguments::new(),
+            published: None,
+        };
+        let marked = |id| binding_of(&mark(&filter.name, &BridgeId::parse(id).unwrap()));
+        let to_xivo_cti = Destination::Exchange("xivo-cti".into());
+        let mut site = Site { exchanges: vec![filter.clone()], ..Site::default() };
+        site.bindings = vec![marked("b1"), binding("other", to_xivo_cti.clone(), "#")];
+        let id = BridgeId::parse("b2");
+        assert_eq!(marks(&filter, Some(&site), id.as_ref()), [marked("b1"), marked("b2")]);
+        assert_eq!(marks(&filter, Some(&site), BridgeId::parse("b1").as_ref()), [marked("b1")]);
+        assert_eq!(marks(&filter, None, id.as_ref()), [marked("b2")]);
+        assert_eq!(marks(&filter, None, None), []);
+        let direct = Exchange { name: "xivo-cti".into(), kind: "direct".into(), ..filter.clone() };
+        assert_eq!(marks(&direct, Some(&site), id.as_ref()), []);
+
+        let made = [direct, filter.clone()].map(Action::DeclareExchange);
+        let lines = made.map(|action| Line { step: 1, state: State::Done, action });
+        let stands = |site: &Site| obstacles(&lines.iter().collect::<Vec<_>>(), site, &BTreeSet::new()).len();
+        site.bindings.truncate(1);
+        assert_eq!(stands(&site), 0);
+        for other in [to_queue("watcher"), to_xivo_cti] {
+            let mut site = site.clone();
+            site.bindings.push(binding(&filter.name, other, ""));
+            assert_eq!(stands(&site), 1);
+        }
     }
 
     #[test]

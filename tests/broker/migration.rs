@@ -153,23 +153,36 @@ async fn the_mark_that_no_plan_knew_stands_in_no_rollbacks_way() {
     for is_seen in [true, false] {
         let world = World::new().await;
         let before = topology(&world).await;
-        let mut plan = world.any_command();
-        plan.env_remove("CTI_BRIDGE_ORIGIN_UUID");
-        plan.args(["plan", "--out", &plan_file(&world), "--management-url", &management_url()]);
-        let planned = Ran::of(plan).await;
+        // The origin uuid is the bridge's id.
+        let unknown = async |arguments: &[&str]| {
+            let mut command = world.any_command();
+            command.env_remove("CTI_BRIDGE_ORIGIN_UUID").args(arguments);
+            Ran::of(command).await
+        };
+        let planned =
+            unknown(&["plan", "--out", &plan_file(&world), "--management-url", &management_url()]).await;
         assert_eq!(planned.code, Some(0), "{planned:?}");
         let applied = apply(&world).await;
         assert_eq!(applied.code, Some(0), "{applied:?}");
         let after = topology(&world).await;
         world.bridge().start().await.stop().await;
         assert_ne!(topology(&world).await, after, "the bridge binds its mark");
-        let undone = if is_seen {
-            rollback(&world).await
+
+        let state = format!("{}.state", plan_file(&world));
+        let rollback = ["rollback", &state, "--approve"];
+        if is_seen {
+            let url = management_url();
+            let undone = unknown(&[&rollback[..], &["--management-url", &url]].concat()).await;
+            assert_eq!(undone.code, Some(0), "{undone:?}");
         } else {
-            world.command(&["rollback", &format!("{}.state", plan_file(&world)), "--approve"]).await
-        };
-        assert_eq!(undone.code, Some(0), "{undone:?}");
-        assert_eq!(undone.stderr.contains("not checked"), !is_seen, "{}", undone.stderr);
+            let refused = unknown(&rollback).await;
+            assert_eq!(refused.code, Some(3), "{refused:?}");
+            for told in ["not checked", "`cti-bridge.modern.filter` is in use", "--origin-uuid"] {
+                assert!(refused.stderr.contains(told), "{told}: {}", refused.stderr);
+            }
+            let undone = world.command(&rollback).await;
+            assert_eq!(undone.code, Some(0), "{undone:?}");
+        }
         assert_eq!(topology(&world).await, before);
     }
 }

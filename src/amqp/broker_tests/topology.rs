@@ -190,7 +190,7 @@ async fn an_exchange_of_another_type_is_fatal_at_the_start() {
 
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
-async fn of_two_ways_that_are_made_at_once_each_in_place_of_the_other_one_is_left() {
+async fn of_two_ways_that_are_made_at_once_each_in_place_of_the_other_at_least_one_is_left() {
     let bench = Bench::new("ways").await;
     let way = |queue: &str| Binding {
         source: "ways.modern".into(),

@@ -9,11 +9,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::intake::is_mark;
 use crate::core::site::{Binding, Destination, Exchange, Queue, Site};
 use crate::core::step::{Action, described_binding, exchange_differences, queue_differences};
 
-use super::needs::is_mark;
-use super::{Plan, Step};
+use super::Plan;
 
 /// What of a site a plan rests on.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -142,17 +142,19 @@ impl Plan {
             what: format!("binding {}", described_binding(binding)),
             change: change.to_owned(),
         };
-        for gone in was.bindings.iter().filter(|was| !is.bindings.contains(was)) {
+        // The bridge binds its mark itself when it starts. A plan that leaves marks alone does not rest on them.
+        let sees_to_marks = self.steps.iter().any(|step| match &step.action {
+            Action::Bind(binding) | Action::Unbind(binding) => is_mark(binding),
+            _ => false,
+        });
+        let matters = |binding: &&Binding| sees_to_marks || !is_mark(binding);
+        for gone in was.bindings.iter().filter(matters).filter(|was| !is.bindings.contains(was)) {
             if !by_the_plan(&Action::Unbind(gone.clone())) {
                 drift.push(binding(gone, "is gone"));
             }
         }
-        // Where nobody knew who the bridge is, it binds its mark itself when it starts.
-        let marks = |step: &Step| matches!(&step.action, Action::Bind(binding) if is_mark(binding));
-        let knows_the_mark = self.steps.iter().any(marks) || was.bindings.iter().any(is_mark);
-        for new in is.bindings.iter().filter(|is| !was.bindings.contains(is)) {
-            let is_the_mark = is_mark(new) && !knows_the_mark;
-            if !is_the_mark && !by_the_plan(&Action::Bind(new.clone())) {
+        for new in is.bindings.iter().filter(matters).filter(|is| !was.bindings.contains(is)) {
+            if !by_the_plan(&Action::Bind(new.clone())) {
                 drift.push(binding(new, "is new"));
             }
         }

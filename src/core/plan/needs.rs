@@ -1,7 +1,6 @@
 //! What has to be on the virtual host, as the site would show it: the topology of the daemon, or native bindings.
 
-use crate::core::intake::Intake;
-use crate::core::message::MARK_HEADER;
+use crate::core::intake::{Intake, is_mark};
 use crate::core::probe::PROBE_KEY;
 use crate::core::site::{Binding, Destination, Exchange, Queue, Site};
 use crate::core::topology::{self, Declare, Topology};
@@ -63,11 +62,10 @@ impl Needs {
     /// are looked for only where it is known who this bridge is.
     pub(super) fn other_marks(&self, site: &Site, intake: &Intake) -> Vec<Binding> {
         let filter = intake.filter_exchange();
-        let marks = |binding: &Binding| binding.source == filter && is_mark(binding);
-        let is_other =
-            |binding: &&Binding| marks(binding) && self.bindings.iter().all(|(needed, _)| needed != *binding);
-        let is_known = self.bindings.iter().any(|(needed, _)| marks(needed));
-        site.bindings.iter().filter(|_| is_known).filter(is_other).cloned().collect()
+        let needed: Vec<_> =
+            self.bindings.iter().map(|(needed, _)| needed).filter(|it| is_mark(it)).collect();
+        let is_other = |it: &&Binding| it.source == filter && is_mark(it) && !needed.contains(it);
+        site.bindings.iter().filter(|_| !needed.is_empty()).filter(is_other).cloned().collect()
     }
 
     fn rest(&mut self, topology: &Topology, intake: &Intake) {
@@ -94,9 +92,7 @@ impl Needs {
         }
         for binding in topology.bindings.iter().map(binding_of) {
             let why = match &binding.destination {
-                Destination::Exchange(_) if is_mark(&binding) => {
-                    "what the bridge itself published ends there".to_owned()
-                }
+                _ if is_mark(&binding) => "what the bridge itself published ends there".to_owned(),
                 Destination::Exchange(exchange) if *exchange == intake.filter_exchange() => {
                     "every modern event".to_owned()
                 }
@@ -136,12 +132,6 @@ impl Needs {
     }
 }
 
-/// Whether this keeps out what carries a mark: it leads from an exchange to that exchange itself.
-pub(super) fn is_mark(binding: &Binding) -> bool {
-    binding.destination == Destination::Exchange(binding.source.clone())
-        && binding.arguments.contains_key(MARK_HEADER)
-}
-
 /// An exchange: all are durable, not auto-delete and not internal.
 pub(in crate::core) fn exchange_of(exchange: &topology::Exchange) -> Exchange {
     Exchange {
@@ -168,7 +158,8 @@ pub(in crate::core) fn queue_of(queue: &topology::Queue) -> Queue {
     }
 }
 
-fn binding_of(binding: &topology::Binding) -> Binding {
+/// A binding.
+pub(in crate::core) fn binding_of(binding: &topology::Binding) -> Binding {
     Binding {
         source: binding.source.clone().into_owned(),
         destination: match &binding.destination {

@@ -1,6 +1,6 @@
 use crate::commands::mappings;
 use crate::core::catalog::Catalog;
-use crate::core::message::DeliveryMode;
+use crate::core::message::{DeliveryMode, MARK_HEADER};
 use crate::core::settings::{BridgeId, Listen, OriginUuid, Probes, Settings, UnknownEvents};
 use crate::core::site::Arguments;
 use crate::core::split::{Split, SplitBy};
@@ -241,12 +241,22 @@ fn planned_for(site: &Site, bridge_id: Option<&str>) -> Planned {
 #[test]
 fn the_mark_of_another_bridge_id_is_unbound_where_it_is_known_who_the_bridge_is() {
     let mut site = planned(&Site::default()).applied_to(&Site::default());
-    // What somebody else has bound there is theirs.
+    // What somebody else has bound there is theirs, whatever comes by it.
     bind_queue(&mut site, "cti-bridge.modern.filter", "watcher", "");
-    let way = "`cti-bridge.modern.filter` → exchange `cti-bridge.modern.filter`";
+    let by_mark = [(MARK_HEADER.to_owned(), "b1".into())];
+    site.bindings.last_mut().unwrap().arguments = by_mark.clone().into();
+    // So did an earlier version lead it away.
+    let to = |exchange: &str| format!("`cti-bridge.modern.filter` → exchange `{exchange}`");
+    let (itself, own) = (to("cti-bridge.modern.filter"), to("cti-bridge.modern.own"));
+    bind_exchanges(&mut site, &[("cti-bridge.modern.filter", "cti-bridge.modern.own", "")]);
+    site.bindings.last_mut().unwrap().arguments = by_mark.into();
     assert_eq!(
         actions(&planned_for(&site, Some("b2")).plan),
-        [format!("+ {way}, cti-bridge=b2, x-match=all"), format!("- {way}, cti-bridge=b1, x-match=all")]
+        [
+            format!("+ {itself}, cti-bridge=b2, x-match=all"),
+            format!("- {itself}, cti-bridge=b1, x-match=all"),
+            format!("- {own}, cti-bridge=b1")
+        ]
     );
     assert!(planned_for(&site, None).plan.is_empty());
 }
@@ -257,6 +267,8 @@ fn the_mark_that_the_bridge_binds_is_no_drift_where_nobody_knew_it() {
     let site = unknown.applied_to(&Site::default());
     let started = |id| planned_for(&site, Some(id)).applied_to(&site);
     assert_eq!(unknown.plan.drift(&started("b1")), []);
+    let marked = planned_for(&started("b1"), None).plan;
+    assert_eq!((marked.drift(&site), marked.drift(&started("b2"))), (Vec::new(), Vec::new()));
     let known = planned_for(&site, Some("b1")).plan;
     assert_eq!((known.steps.len(), known.drift(&started("b1"))), (1, Vec::new()));
     assert!(known.drift(&started("b2"))[0].change.contains("is new"));

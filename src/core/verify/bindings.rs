@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{Area, Check, Defect, Verdict};
 use crate::core::message::{Direction, MARK_HEADER};
-use crate::core::site::{self, Site};
-use crate::core::topology::{Binding, Destination, Topology};
+use crate::core::plan::binding_of;
+use crate::core::site::Site;
+use crate::core::topology::{Binding, Topology};
 
 /// Holds the bindings that are needed against those that were seen. Where none were, those stay unproven that no probe
 /// came over: the keys of real events belong to real clients.
@@ -20,7 +21,7 @@ pub fn bindings(needed: &Topology, seen: Option<&Site>, came_over: impl Fn(&Bind
         };
         let name = format!("`{}` with `{by}` → {destination}", binding.source);
         let verdict = match seen {
-            Some(site) if is_there(binding, site) => Verdict::Passed,
+            Some(site) if site.bindings.contains(&binding_of(binding)) => Verdict::Passed,
             Some(_) => Verdict::Failed(Defect::BindingMissing {
                 source: binding.source.to_string(),
                 key: by,
@@ -32,19 +33,6 @@ pub fn bindings(needed: &Topology, seen: Option<&Site>, came_over: impl Fn(&Bind
         Check::new(Area::Bindings, name, verdict)
     };
     needed.bindings.iter().map(check).collect()
-}
-
-fn is_there(needed: &Binding, site: &Site) -> bool {
-    let destination = match &needed.destination {
-        Destination::Queue(name) => site::Destination::Queue(name.clone()),
-        Destination::Exchange(name) => site::Destination::Exchange(name.to_string()),
-    };
-    site.bindings.iter().any(|seen| {
-        seen.source == needed.source
-            && seen.destination == destination
-            && seen.key == needed.key
-            && seen.arguments == needed.arguments
-    })
 }
 
 /// The consumers on this queue that are no bridge, each as somebody to be looked for.
