@@ -65,10 +65,10 @@ pub fn mark(filter: &str, id: &BridgeId) -> Binding {
     }
 }
 
-/// Whether this leads away what carries a mark, of whichever bridge.
+/// Whether this is such a binding, of whichever bridge.
 #[must_use]
 pub fn is_mark(binding: &site::Binding) -> bool {
-    matches!(binding.destination, site::Destination::Exchange(_))
+    binding.destination == site::Destination::Exchange(binding.source.clone())
         && binding.arguments.contains_key(MARK_HEADER)
 }
 

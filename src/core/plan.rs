@@ -26,7 +26,7 @@ mod rebind;
 pub use clients::{Client, Need, Served};
 pub use drift::{Basis, Drift};
 pub use loops::{Conflict, Hop, Via};
-pub(super) use needs::{binding_of, exchange_of, queue_of};
+pub(super) use needs::{exchange_of, queue_of};
 
 /// What to plan for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value as Json;
 
-use super::site::Arguments;
+use super::site::{self, Arguments};
 
 /// What has to be on the broker of one side before the bridge can run, in the order in which it is made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -199,6 +199,21 @@ pub struct Binding {
     pub key: String,
     /// Its arguments: what a headers exchange looks for.
     pub arguments: Arguments,
+}
+
+impl From<&Binding> for site::Binding {
+    /// As a site would show it.
+    fn from(binding: &Binding) -> Self {
+        Self {
+            source: binding.source.clone().into_owned(),
+            destination: match &binding.destination {
+                Destination::Queue(queue) => site::Destination::Queue(queue.clone()),
+                Destination::Exchange(exchange) => site::Destination::Exchange(exchange.clone().into_owned()),
+            },
+            key: binding.key.clone(),
+            arguments: binding.arguments.clone(),
+        }
+    }
 }
 
 /// The destination of a binding.

@@ -90,7 +90,7 @@ impl Needs {
                 self.queues.push((queue, why.to_owned()));
             }
         }
-        for binding in topology.bindings.iter().map(binding_of) {
+        for binding in topology.bindings.iter().map(Binding::from) {
             let why = match &binding.destination {
                 _ if is_mark(&binding) => "what the bridge itself published ends there".to_owned(),
                 Destination::Exchange(exchange) if *exchange == intake.filter_exchange() => {
@@ -115,7 +115,7 @@ impl Needs {
             };
             self.bindings.push((binding, why));
         }
-        self.obsolete.extend(topology.obsolete_bindings.iter().map(binding_of).map(|binding| {
+        self.obsolete.extend(topology.obsolete_bindings.iter().map(Binding::from).map(|binding| {
             let split = intake.split_exchange();
             let why = if binding.source == intake.others_exchange()
                 || binding.source == split
@@ -155,18 +155,5 @@ pub(in crate::core) fn queue_of(queue: &topology::Queue) -> Queue {
         arguments: queue.arguments(),
         messages: None,
         consumers: None,
-    }
-}
-
-/// A binding.
-pub(in crate::core) fn binding_of(binding: &topology::Binding) -> Binding {
-    Binding {
-        source: binding.source.clone().into_owned(),
-        destination: match &binding.destination {
-            topology::Destination::Queue(queue) => Destination::Queue(queue.clone()),
-            topology::Destination::Exchange(exchange) => Destination::Exchange(exchange.clone().into_owned()),
-        },
-        key: binding.key.clone(),
-        arguments: binding.arguments.clone(),
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::{Area, Check, Defect, Verdict};
 use crate::core::message::{Direction, MARK_HEADER};
-use crate::core::plan::binding_of;
 use crate::core::site::Site;
 use crate::core::topology::{Binding, Topology};
 
@@ -21,7 +20,7 @@ pub fn bindings(needed: &Topology, seen: Option<&Site>, came_over: impl Fn(&Bind
         };
         let name = format!("`{}` with `{by}` → {destination}", binding.source);
         let verdict = match seen {
-            Some(site) if site.bindings.contains(&binding_of(binding)) => Verdict::Passed,
+            Some(site) if site.bindings.contains(&binding.into()) => Verdict::Passed,
             Some(_) => Verdict::Failed(Defect::BindingMissing {
                 source: binding.source.to_string(),
                 key: by,
