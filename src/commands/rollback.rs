@@ -196,8 +196,10 @@ impl Work<'_> {
                 }
                 let is_bound = matches!(&error, StepError::InUse { object: Object::Exchange, .. });
                 if is_bound && look.site().is_none() {
-                    text.push_str("  = help: `--management-url` shows what is bound to it, and the bridge's mark goes then; so it \
-                        does where its `--origin-uuid` or `--bridge-id` is given\n");
+                    text.push_str(
+                        "  = help: `--management-url` shows what is bound to it, and the bridge's mark goes then; so it \
+                         does where its `--origin-uuid` or `--bridge-id` is given\n",
+                    );
                 }
                 text.push_str("  = help: repeating it is harmless and undoes the rest\n");
                 return Err(Failure::rendered(Exit::PartlyDone, vec![text]));
