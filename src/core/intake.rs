@@ -703,7 +703,7 @@ mod tests {
                 let arguments = serde_json::to_string(&exchange.arguments()).unwrap();
                 format!("{} {} {arguments}", exchange.name, exchange.kind.as_str())
             });
-            let bindings = topology.bindings.iter().map(|binding| {
+            let bindings = topology.bindings.iter().map(site::Binding::from).map(|binding| {
                 let arguments = serde_json::to_string(&binding.arguments).unwrap();
                 format!("{} → {} `{}` {arguments}", binding.source, binding.destination, binding.key)
             });

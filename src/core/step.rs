@@ -212,11 +212,7 @@ fn described(name: &str, words: Vec<String>, flags: &[(bool, &str)], arguments: 
 /// A binding in one line: `` `xivo-ami` → exchange `xivo-cti`, key `#` ``.
 #[must_use]
 pub fn described_binding(binding: &Binding) -> String {
-    let (what, name) = match &binding.destination {
-        Destination::Queue(name) => ("queue", name),
-        Destination::Exchange(name) => ("exchange", name),
-    };
-    let mut text = format!("`{}` → {what} `{name}`", binding.source);
+    let mut text = format!("`{}` → {}", binding.source, binding.destination);
     if !binding.key.is_empty() || binding.arguments.is_empty() {
         text.push_str(&format!(", key `{}`", binding.key));
     }

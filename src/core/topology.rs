@@ -1,7 +1,6 @@
 //! Exchanges, queues and bindings as values: what a broker has, or what the bridge needs there.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use serde_json::Value as Json;
 
@@ -223,15 +222,6 @@ pub enum Destination {
     Queue(String),
     /// Another exchange.
     Exchange(Cow<'static, str>),
-}
-
-impl fmt::Display for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Queue(name) => write!(f, "queue `{name}`"),
-            Self::Exchange(name) => write!(f, "exchange `{name}`"),
-        }
-    }
 }
 
 #[cfg(test)]

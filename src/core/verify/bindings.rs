@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Area, Check, Defect, Verdict};
 use crate::core::message::{Direction, MARK_HEADER};
-use crate::core::site::Site;
+use crate::core::site::{self, Site};
 use crate::core::topology::{Binding, Topology};
 
 /// Holds the bindings that are needed against those that were seen. Where none were, those stay unproven that no probe
@@ -13,14 +13,15 @@ use crate::core::topology::{Binding, Topology};
 pub fn bindings(needed: &Topology, seen: Option<&Site>, came_over: impl Fn(&Binding) -> bool) -> Vec<Check> {
     let seen = seen.filter(|site| !site.bindings.is_empty());
     let check = |binding: &Binding| {
-        let destination = binding.destination.to_string();
+        let as_seen = site::Binding::from(binding);
+        let destination = as_seen.destination.to_string();
         let by = match binding.arguments.get(MARK_HEADER) {
             Some(mark) => format!("{MARK_HEADER}={}", mark.as_str().unwrap_or_default()),
             None => binding.key.clone(),
         };
         let name = format!("`{}` with `{by}` → {destination}", binding.source);
         let verdict = match seen {
-            Some(site) if site.bindings.contains(&binding.into()) => Verdict::Passed,
+            Some(site) if site.bindings.contains(&as_seen) => Verdict::Passed,
             Some(_) => Verdict::Failed(Defect::BindingMissing {
                 source: binding.source.to_string(),
                 key: by,
