@@ -1,22 +1,19 @@
 //! Puts events on the source exchange.
 
-use std::collections::VecDeque;
 use std::io::{BufWriter, Write, stdout};
 use std::num::NonZeroU64;
-use std::pin::Pin;
-use std::task::{Context, Waker};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
-use futures_util::future::{MaybeDone, maybe_done};
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeBindOptions, ExchangeDeclareOptions,
-    ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    ExchangeBindOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
-use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, ExchangeKind};
+use lapin::types::{AMQPValue, FieldTable, LongString};
+use lapin::{Channel, ExchangeKind};
 
 use super::event::{event, names, now};
+use super::wire::Wire;
 use super::{Direction, Load, Prepare, connect};
 
 /// The receiver's queue.
@@ -32,6 +29,9 @@ const EXCHANGES: [&str; 4] =
 
 /// Events that are published and not confirmed yet.
 const WINDOW: usize = 1000;
+
+/// At a rate, confirms are looked for after so many events.
+const BATCH: u64 = 16;
 
 pub async fn prepare(prepare: &Prepare) {
     let connection = connect().await;
@@ -99,71 +99,39 @@ async fn bind(channel: &Channel, queue: &str, exchange: &str, keys: Vec<String>)
     }
 }
 
-type Sending<'c> = Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + 'c>>;
-
-fn send<'c>(channel: &'c Channel, exchange: &'static str, key: String, body: Vec<u8>) -> Sending<'c> {
-    Box::pin(async move {
-        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let properties = BasicProperties::default().with_delivery_mode(1);
-        let key = ShortString::from(key);
-        channel.basic_publish(exchange.into(), key, options, &body, properties).await?.await
-    })
-}
-
-fn must_be_taken(confirmation: &lapin::Result<Confirmation>) {
-    assert!(matches!(confirmation, Ok(Confirmation::Ack(None))), "not taken: {confirmation:?}");
-}
-
 /// Publishes all events at a rate, or as fast as they are confirmed. How many nanoseconds late each was sent, which is
 /// part of its delay: the rate is kept whatever becomes of the events.
-pub async fn publish(load: Load, rate: Option<NonZeroU64>) -> Vec<u64> {
-    let connection = connect().await;
-    let channel = connection.create_channel().await.unwrap();
-    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+pub fn publish(load: Load, rate: Option<NonZeroU64>) -> Vec<u64> {
+    let mut wire = Wire::open();
+    wire.confirm_select();
     let [source, _] = load.direction.exchanges();
-    let mut window: VecDeque<MaybeDone<Sending<'_>>> = VecDeque::new();
-    let mut context = Context::from_waker(Waker::noop());
     let mut late = Vec::new();
     let begin = now();
     for number in 0..load.count {
         let mut intended = now();
         if let Some(rate) = rate {
             intended = begin + number * 1_000_000_000 / rate;
-            // The timers of tokio are too coarse, and this thread has nothing else to do.
             thread::sleep(Duration::from_nanos(intended.saturating_sub(now())));
             late.push(now().saturating_sub(intended));
         }
         let (key, body) = event(load.direction, number, intended);
-        let mut sending = maybe_done(send(&channel, source, key, body));
-        // The first poll queues the frames.
-        let _ = Pin::new(&mut sending).poll(&mut context);
-        window.push_back(sending);
-        while rate.is_some() || window.len() >= WINDOW {
-            let Some(oldest) = window.front_mut() else { break };
-            let mut oldest = Pin::new(oldest);
-            if rate.is_none() {
-                oldest.as_mut().await;
-            } else if oldest.as_mut().poll(&mut context).is_pending() {
-                break;
+        wire.publish(source, &key, &body);
+        if rate.is_some() {
+            wire.flush();
+            if number % BATCH == 0 {
+                wire.confirms_so_far();
             }
-            must_be_taken(&oldest.take_output().unwrap());
-            window.pop_front();
+        } else if wire.unconfirmed() >= WINDOW {
+            wire.flush();
+            wire.confirms();
         }
     }
-    for mut sending in window {
-        Pin::new(&mut sending).await;
-        must_be_taken(&Pin::new(&mut sending).take_output().unwrap());
+    wire.flush();
+    while wire.unconfirmed() > 0 {
+        wire.confirms();
     }
-    connection.close(200, "done".into()).await.unwrap();
+    wire.close();
     late
-}
-
-/// The same on a thread of its own.
-pub fn publish_beside(load: Load, rate: Option<NonZeroU64>) -> JoinHandle<Vec<u64>> {
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(publish(load, rate))
-    })
 }
 
 /// Writes the bodies of all events, one a line.

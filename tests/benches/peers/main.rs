@@ -8,8 +8,10 @@ mod event;
 mod forwarder;
 mod load;
 mod sink;
+mod wire;
 
 use std::num::NonZeroU64;
+use std::thread;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lapin::{Connection, ConnectionProperties};
@@ -102,9 +104,12 @@ impl Direction {
     }
 }
 
+fn url() -> String {
+    std::env::var("CTI_BRIDGE_AMQP_URL").expect("run it as scripts/with-broker scripts/bench")
+}
+
 async fn connect() -> Connection {
-    let url = std::env::var("CTI_BRIDGE_AMQP_URL").expect("run it as scripts/with-broker scripts/bench");
-    Connection::connect(&url, ConnectionProperties::default()).await.expect("no broker")
+    Connection::connect(&url(), ConnectionProperties::default()).await.expect("no broker")
 }
 
 fn main() {
@@ -115,18 +120,19 @@ fn main() {
     let cli = Cli::parse();
     // Without this the kernel wakes a sleeper up to 50 µs late, to save wake-ups. Threads inherit it.
     let _ = std::fs::write("/proc/self/timerslack_ns", "1");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        match cli.command {
-            Command::Prepare(prepare) => load::prepare(&prepare).await,
-            Command::Fill(load) => drop(load::publish(load, None).await),
-            Command::Sink(load) => sink::receive(load, || None).await,
-            Command::Live(live) => {
-                let Live { load, rate } = live;
-                sink::receive(load, move || Some(load::publish_beside(load, rate))).await;
-            }
-            Command::Forward(forward) => forwarder::forward(&forward).await,
-            Command::Lines(load) => load::write(load),
+    match cli.command {
+        Command::Prepare(prepare) => wait_for(load::prepare(&prepare)),
+        Command::Fill(load) => drop(load::publish(load, None)),
+        Command::Sink(load) => sink::receive(load, || None),
+        Command::Live(Live { load, rate }) => {
+            sink::receive(load, || Some(thread::spawn(move || load::publish(load, rate))));
         }
-    });
+        Command::Forward(forward) => wait_for(forwarder::forward(&forward)),
+        Command::Lines(load) => load::write(load),
+    }
+}
+
+fn wait_for(work: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(work);
 }

@@ -3,16 +3,13 @@
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use lapin::options::BasicConsumeOptions;
-use lapin::types::FieldTable;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use tokio::time::timeout;
 
 use super::event::{names, now};
 use super::load::SINK;
-use super::{Direction, Load, connect};
+use super::wire::Wire;
+use super::{Direction, Load};
 
 /// With nothing for so long, what is missing is lost.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,12 +34,10 @@ struct Data {
 
 /// Receives until all have come. Says `listening`, `tenth` after a tenth of them, and the result as JSON. `ready` may
 /// start the load.
-pub async fn receive(load: Load, ready: impl FnOnce() -> Option<JoinHandle<Vec<u64>>>) {
-    let connection = connect().await;
-    let channel = connection.create_channel().await.unwrap();
-    let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-    let consumer = channel.basic_consume(SINK.into(), "sink".into(), options, FieldTable::default()).await;
-    let mut consumer = consumer.unwrap();
+pub fn receive(load: Load, ready: impl FnOnce() -> Option<JoinHandle<Vec<u64>>>) {
+    let mut wire = Wire::open();
+    wire.consume(SINK);
+    wire.set_patience(PATIENCE);
     println!("listening");
     let publishing = ready();
 
@@ -56,14 +51,11 @@ pub async fn receive(load: Load, ready: impl FnOnce() -> Option<JoinHandle<Vec<u
     // When each tenth was complete, after the first event of all.
     let mut tenths = Vec::new();
     let mut delays = Vec::with_capacity(all);
-    loop {
-        let patience = if arrived == all { LINGER } else { PATIENCE };
-        let Ok(Some(delivery)) = timeout(patience, consumer.next()).await else { break };
-        let delivery = delivery.unwrap();
+    while let Some(body) = wire.delivery() {
         let at = now();
-        let event: Received<'_> = match serde_json::from_slice(&delivery.data) {
+        let event: Received<'_> = match serde_json::from_slice(body) {
             Ok(event) => event,
-            Err(error) => panic!("not an event: {error}: {}", String::from_utf8_lossy(&delivery.data)),
+            Err(error) => panic!("not an event: {error}: {}", String::from_utf8_lossy(body)),
         };
         let is_modern = event.origin_uuid.is_some() && event.required_acl.is_some();
         let named = names().any(|name| name == event.name);
@@ -88,6 +80,7 @@ pub async fn receive(load: Load, ready: impl FnOnce() -> Option<JoinHandle<Vec<u
         }
         if arrived == all {
             println!("all");
+            wire.set_patience(LINGER);
         }
     }
     let late = publishing.map_or_else(Vec::new, |publishing| publishing.join().unwrap());
@@ -103,7 +96,8 @@ pub async fn receive(load: Load, ready: impl FnOnce() -> Option<JoinHandle<Vec<u
         "p50_us": p50, "p99_us": p99, "p99_9_us": p99_9, "late_p50_us": late_p50, "late_p99_us": late_p99,
     });
     println!("{result}");
-    connection.close(200, "done".into()).await.unwrap();
+    wire.set_patience(PATIENCE);
+    wire.close();
 }
 
 /// Of nanoseconds, as microseconds: the median, and what 99 and 99.9 of 100 are not above.
