@@ -52,7 +52,7 @@ def told(figure, form):
 
 
 RATE = ('events/s', 'rate', '.0f')
-COST = [('CPU', 'cpu_candidate', '.2f'), ('CPU broker', 'cpu_broker', '.2f'), ('both', 'cpu_both', '.2f'), ('MiB', 'peak_mib', '.1f')]
+COST = [('CPU', 'cpu_candidate', '.2f'), ('CPU broker', 'cpu_broker', '.2f'), ('both', 'cpu_both', '.2f'), ('CPU load', 'cpu_load', '.2f'), ('MiB', 'peak_mib', '.1f')]
 DELAYS = [('p50 µs', 'p50_us', '.0f'), ('p99 µs', 'p99_us', '.0f'), ('p99.9 µs', 'p99_9_us', '.0f'), ('sent late, p50', 'late_p50_us', '.0f')]
 COLUMNS = {
     'saturated': [RATE, *COST],
@@ -192,10 +192,13 @@ def readme(document, made, drawing):
             called(name), cell(figures['rate'], ',.0f'), cell(saturated['ratios'].get(ours, {}).get(name, {}).get('rate'), '.2f'),
             cell(figures['cpu_candidate'], '.2f') if figures['cpu_candidate']['max'] else '', cell(figures['cpu_both'], '.2f', False),
             cell(figures.get('peak_mib'), '.0f', False), *(one or '' for one in delays)]) + ' |')
+    measuring = saturated['figures']['bridge'].get('cpu_load')
     ways = [f"{words} {cell(ratio['rate'], '.2f')}" for words, ratio in (
         (words, saturated['ratios'].get(name, {}).get('bridge')) for name, words in WAYS.items()) if ratio and 'rate' in ratio]
     lines += ['', '¹ does not translate. Delays count from when an event was meant to be sent, at a rate that is kept.', '',
               f'![events per second, CPU and delays of all of them]({drawing})', '']
+    if measuring:
+        lines.append(f"- What receives the events takes {cell(measuring, '.2f')} CPU seconds per 100,000 itself, beside the saturated bridge.")
     if ways:
         lines.append(f"- Of its events/s to legacy with classic queues the bridge does {' and '.join(ways)}.")
     if 'translate' in made:

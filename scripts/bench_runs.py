@@ -26,10 +26,10 @@ def peak_of(pid):
 
 
 class Cost:
-    """What a candidate and the broker have used up since an earlier moment."""
+    """What a candidate, the broker and what measures them have used up since an earlier moment."""
 
-    def __init__(self, program):
-        self.pids = {'broker': int(os.environ['BROKER_PID'])}
+    def __init__(self, program, receiver):
+        self.pids = {'broker': int(os.environ['BROKER_PID']), 'load': receiver.process.pid}
         if program:
             self.pids['candidate'] = program.process.pid
             self.early_peak = peak_of(program.process.pid)
@@ -48,7 +48,7 @@ class Cost:
 def result_of(receiver, program):
     """The receiver's result and what it cost from the tenth part to the last event; CPU seconds per 100,000 events."""
     receiver.wait_for('stdout', lambda lines: 'tenth' in lines, 300, 'no events')
-    cost = Cost(program)
+    cost = Cost(program, receiver)
     receiver.wait_for('stdout', lambda lines: 'all' in lines or lines[-1].startswith('{'), 900, 'no result')
     used = cost.since()
     result = receiver.wait_for('stdout', lambda lines: lines[-1].startswith('{') and json.loads(lines[-1]), 60, 'no result')
