@@ -75,6 +75,7 @@ pub struct Wire {
 }
 
 impl Wire {
+    /// Connects, logs in and opens the channel.
     pub fn open() -> Self {
         let uri: AMQPUri = url().parse().unwrap();
         let AMQPUri { authority, vhost, .. } = uri;
@@ -85,32 +86,36 @@ impl Wire {
         wire.answer(START);
         let user = authority.userinfo;
         let plain = ["\0", &user.username, "\0", &user.password].concat();
-        wire.say(0, &[&START_OK, &long(b""), &short("PLAIN"), &long(plain.as_bytes()), &short("en_US")]);
+        wire.frame(
+            METHOD,
+            0,
+            &[&START_OK, &long(b""), &short("PLAIN"), &long(plain.as_bytes()), &short("en_US")],
+        );
         let limits = wire.answer(TUNE);
         let (limits, _heartbeat) = limits.split_at(limits.len() - 2);
-        wire.say(0, &[&TUNE_OK, limits, &[0, 0]]);
-        wire.say(0, &[&OPEN, &short(&vhost), &short(""), &[0]]);
+        wire.frame(METHOD, 0, &[&TUNE_OK, limits, &[0, 0]]);
+        wire.frame(METHOD, 0, &[&OPEN, &short(&vhost), &short(""), &[0]]);
         wire.answer(OPEN_OK);
-        wire.say(1, &[&CHANNEL_OPEN, &short("")]);
+        wire.frame(METHOD, 1, &[&CHANNEL_OPEN, &short("")]);
         wire.answer(CHANNEL_OPEN_OK);
         wire
     }
 
     /// From now on what is published has to be confirmed.
     pub fn confirm_select(&mut self) {
-        self.say(1, &[&CONFIRM_SELECT, &[0]]);
+        self.frame(METHOD, 1, &[&CONFIRM_SELECT, &[0]]);
         self.answer(CONFIRM_SELECT_OK);
     }
 
     /// From now on `delivery` returns what is in this queue. Without acks.
     pub fn consume(&mut self, queue: &str) {
-        self.say(1, &[&CONSUME, &[0, 0], &short(queue), &short("sink"), &[NO_ACK], &long(b"")]);
+        self.frame(METHOD, 1, &[&CONSUME, &[0, 0], &short(queue), &short("sink"), &[NO_ACK], &long(b"")]);
         self.answer(CONSUME_OK);
     }
 
     /// Publishes a transient, mandatory event, at the latest with the next `flush`.
     pub fn publish(&mut self, exchange: &str, key: &str, body: &[u8]) {
-        self.say(1, &[&PUBLISH, &[0, 0], &short(exchange), &short(key), &[MANDATORY]]);
+        self.frame(METHOD, 1, &[&PUBLISH, &[0, 0], &short(exchange), &short(key), &[MANDATORY]]);
         let size = u64::try_from(body.len()).unwrap().to_be_bytes();
         self.frame(HEADER, 1, &[&PUBLISH[..2], &[0, 0], &size, &DELIVERY_MODE.to_be_bytes(), &[TRANSIENT]]);
         self.frame(BODY, 1, &[body]);
@@ -173,7 +178,7 @@ impl Wire {
     }
 
     pub fn close(mut self) {
-        self.say(0, &[&CLOSE, &200_u16.to_be_bytes(), &short("done"), &[0; 4]]);
+        self.frame(METHOD, 0, &[&CLOSE, &200_u16.to_be_bytes(), &short("done"), &[0; 4]]);
         self.answer(CLOSE_OK);
     }
 
@@ -189,10 +194,6 @@ impl Wire {
                 self.oldest += 1;
             }
         }
-    }
-
-    fn say(&mut self, channel: u16, method: &[&[u8]]) {
-        self.frame(METHOD, channel, method);
     }
 
     fn frame(&mut self, kind: u8, channel: u16, payload: &[&[u8]]) {
