@@ -80,7 +80,16 @@ const LAYERS: [Layer; 13] = [
     Layer {
         part: "management",
         modules: &["core", "management"],
-        crates: &["base64", "percent_encoding", "secrecy", "serde_json", "thiserror", "ureq"],
+        crates: &[
+            "base64",
+            "percent_encoding",
+            "rustls",
+            "rustls_native_certs",
+            "secrecy",
+            "serde_json",
+            "thiserror",
+            "ureq",
+        ],
         not_std: &["env", "fs", "process", "thread"],
         may_print: false,
     },

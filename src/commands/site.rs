@@ -71,6 +71,8 @@ struct Live {
     user: String,
     password: SecretString,
     vhost: String,
+    /// Trusted besides those of the machine, as PEM.
+    authorities: Option<String>,
 }
 
 impl Live {
@@ -86,13 +88,15 @@ impl Live {
             user: address.username.clone().unwrap_or(bus.username),
             password: address.password.clone().unwrap_or(bus.password),
             vhost: from.vhost.clone().unwrap_or(bus.vhost),
+            authorities: bus.certificates.authorities,
             address,
         })
     }
 
     fn part(&self) -> Result<Part, Failure> {
         let source = self.address.to_string();
-        let answers = management::ask(&self.address, &self.user, &self.password, &self.vhost)
+        let Self { address, user, password, vhost, authorities } = self;
+        let answers = management::ask(address, user, password, vhost, authorities.as_deref())
             .map_err(|error| not_answered(&error))?;
         let site = api::site(&self.vhost, &source, &answers).map_err(|error| {
             Failure::new(Exit::BadInput, format!("{source}: {error}"))
@@ -109,6 +113,10 @@ fn not_answered(error: &ManagementError) -> Failure {
         ManagementError::Unreachable { .. } => Failure::new(Exit::Unreachable, message).help(
             "is the plugin rabbitmq_management enabled there? name its address with `--management-url`, or look at \
              files: `--rabbitmqctl`, `--definitions`",
+        ),
+        ManagementError::Untrusted { .. } => Failure::new(Exit::Unreachable, message).help(
+            "name the file of its own authority, `tls: {ca_file: …}` in the configuration or `--ca-file`, and call it \
+             by a name that the certificate is for",
         ),
         ManagementError::Failing { .. } => {
             Failure::new(Exit::Unreachable, message).help("the log of the broker tells why")

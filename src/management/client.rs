@@ -1,6 +1,7 @@
 //! Asks a management API everything that makes a site.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use ureq::http::StatusCode;
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
 use super::ManagementAddress;
@@ -29,6 +30,14 @@ pub enum ManagementError {
     /// Nothing is there, or it does not answer.
     #[error("cannot reach the management API at {address}: {reason}")]
     Unreachable {
+        /// The address, without a password.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// Its certificate is none that can be trusted.
+    #[error("the certificate of the management API at {address} cannot be trusted: {reason}")]
+    Untrusted {
         /// The address, without a password.
         address: String,
         /// Why.
@@ -86,7 +95,8 @@ pub enum ManagementError {
     },
 }
 
-/// Asks everything that makes the site of this virtual host, with this account.
+/// Asks everything that makes the site of this virtual host, with this account. `authorities`, as PEM, are trusted
+/// besides those of the machine.
 ///
 /// # Errors
 /// When a question without which nothing can be said is not answered.
@@ -95,8 +105,9 @@ pub fn ask(
     user: &str,
     password: &SecretString,
     vhost: &str,
+    authorities: Option<&str>,
 ) -> Result<BTreeMap<Question, Answer>, ManagementError> {
-    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+    let tls = TlsConfig::builder().root_certs(trusted(authorities)).build();
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
         // The password goes to who was named, and to nobody else.
@@ -112,6 +123,18 @@ pub fn ask(
     let credentials = STANDARD.encode(format!("{user}:{}", password.expose_secret()));
     let asking = Asking { agent, address, user, authorization: format!("Basic {credentials}").into(), vhost };
     Question::ALL.into_iter().map(|question| Ok((question, asking.ask(question)?))).collect()
+}
+
+/// The authorities of the machine, and these.
+fn trusted(authorities: Option<&str>) -> RootCerts {
+    let Some(pem) = authorities else { return RootCerts::PlatformVerifier };
+    let of_machine = rustls_native_certs::load_native_certs().certs;
+    let of_machine = of_machine.iter().map(|der| Certificate::from_der(der).to_owned());
+    let named = parse_pem(pem.as_bytes()).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    });
+    of_machine.chain(named).collect::<Vec<_>>().into()
 }
 
 struct Asking<'a> {
@@ -170,6 +193,9 @@ impl Asking<'_> {
     fn not_answered(&self, error: &ureq::Error, asked: &str) -> ManagementError {
         let address = self.address.to_string();
         let unreachable = |reason: String| ManagementError::Unreachable { address: address.clone(), reason };
+        if let Some(reason) = distrust(error) {
+            return ManagementError::Untrusted { address, reason };
+        }
         match error {
             ureq::Error::Timeout(_) => unreachable("no answer in time".into()),
             ureq::Error::HostNotFound => unreachable("no host of this name".into()),
@@ -187,6 +213,25 @@ impl Asking<'_> {
             }
         }
     }
+}
+
+/// What is wrong with the certificate, however many layers of input and output are around it.
+fn distrust(error: &ureq::Error) -> Option<String> {
+    let mut inner: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = inner {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return Some(error.to_string());
+        }
+        inner = match error.downcast_ref::<io::Error>() {
+            Some(io) => io.get_ref().map(|inner| -> &(dyn Error + 'static) { inner }),
+            None => match error.downcast_ref::<ureq::Error>() {
+                Some(ureq::Error::Io(io)) => Some(io),
+                Some(ureq::Error::Rustls(rustls)) => Some(rustls),
+                _ => error.source(),
+            },
+        };
+    }
+    None
 }
 
 /// What the broker gives as its reason, or the status.

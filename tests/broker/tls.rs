@@ -191,6 +191,36 @@ async fn a_running_bridge_says_why_it_does_not_get_in_and_goes_on_trying() {
     bridge.exit_code().await;
 }
 
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn the_management_api_is_trusted_as_the_broker_is() {
+    let world = World::new().await;
+    let port_of_api = env::var("BROKER_MANAGEMENT_TLS_PORT").expect("needs the plugin rabbitmq_management");
+    let ca = made("ca.pem");
+    let other = made("other-ca.pem");
+    let audit = async |host: &str, authorities: &str| {
+        let mut command = world.any_command();
+        command
+            .args(["audit", "--from", "18.03", "--to", "19.17"])
+            .args(["--management-url", &format!("https://{host}:{port_of_api}")])
+            .args(["--ca-file", authorities])
+            .env("CTI_BRIDGE_AMQP_URL", format!("amqps://guest:guest@127.0.0.1:{}/{}", port(), world.vhost));
+        Ran::of(command).await
+    };
+    let ran = audit("127.0.0.1", &ca).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.contains("0 clients"), "{}", ran.stdout);
+    for (host, authorities) in [("127.0.0.1", &other), ("localhost", &ca)] {
+        let ran = audit(host, authorities).await;
+        assert_eq!(ran.code, Some(69), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("cannot be trusted") && ran.stderr.contains("`--ca-file`"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
 /// A port where TLS is agreed on with this certificate, and nothing more is said.
 fn handshakes_with(name: &str) -> u16 {
     let chain = CertificateDer::pem_file_iter(made(&format!("{name}.pem"))).unwrap();
