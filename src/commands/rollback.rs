@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::look::{self, Look, Need};
 use super::state_file::StateFile;
@@ -12,7 +12,7 @@ use crate::cli::{Output, Rollback};
 use crate::config::Layer;
 use crate::core::journal::{Line, State};
 use crate::core::settings::BridgeId;
-use crate::core::site::{Queue, Site};
+use crate::core::site::{Binding, Queue, Site};
 use crate::core::step::Action;
 use crate::core::undo::{marks, obstacles};
 use crate::exit_code::Exit;
@@ -43,9 +43,10 @@ pub fn rollback(command: &Rollback) -> Result<Exit, Failure> {
     }
     let mut look = work.look()?;
     for line in &work.undo {
-        let action = line.action.inverse();
-        let (sign, object) = (action.sign(), action.object());
-        eprintln!("  {sign} {object:8}  {}", render::printable(&action.subject()));
+        for action in work.shown_marks(line, &look).into_iter().chain([line.action.inverse()]) {
+            let (sign, object) = (action.sign(), action.object());
+            eprintln!("  {sign} {object:8}  {}", render::printable(&action.subject()));
+        }
     }
     if let Look::Unseen { why } = &look {
         eprintln!(
@@ -56,7 +57,7 @@ pub fn rollback(command: &Rollback) -> Result<Exit, Failure> {
     work.refuse_what_others_need(&look)?;
     if command.dry_run {
         if command.output == Output::Json {
-            super::print(&document(&work.undo, &state))?;
+            super::print(&work.document(&look, &state))?;
         }
         eprintln!("nothing was undone (--dry-run)");
         return Ok(Exit::Done);
@@ -70,7 +71,7 @@ pub fn rollback(command: &Rollback) -> Result<Exit, Failure> {
     }
     let undone = runtime::block_on(|| work.carry_out(&look, &mut state));
     if command.output == Output::Json {
-        super::print(&document(&work.undo, &state))?;
+        super::print(&work.document(&look, &state))?;
     }
     undone?;
     work.check(&look)?;
@@ -95,6 +96,19 @@ struct Work<'c> {
 }
 
 impl Work<'_> {
+    /// The marks that go with a step, as far as they show.
+    fn shown_marks(&self, line: &Line, look: &Look) -> Vec<Action> {
+        let shows = |mark: &Binding| look.site().is_none_or(|site| site.bindings.contains(mark));
+        self.marks(line, look.site()).into_iter().filter(shows).map(Action::Unbind).collect()
+    }
+
+    fn marks(&self, line: &Line, seen: Option<&Site>) -> Vec<Binding> {
+        match &line.action {
+            Action::DeclareExchange(made) => marks(made, seen, self.bridge_id.as_ref()),
+            _ => Vec::new(),
+        }
+    }
+
     fn look(&self) -> Result<Look, Failure> {
         look::look(&self.command.site, &self.address, Need::MayMiss)
     }
@@ -211,16 +225,22 @@ impl Work<'_> {
     }
 
     async fn undo(&self, line: &Line, seen: Option<&Site>, migrator: &Migrator) -> Result<(), StepError> {
-        if let Action::DeclareExchange(made) = &line.action {
-            for mark in marks(made, seen, self.bridge_id.as_ref()) {
-                migrator.perform(&Action::Unbind(mark), Messages::Keep).await?;
-            }
+        for mark in self.marks(line, seen) {
+            migrator.perform(&Action::Unbind(mark), Messages::Keep).await?;
         }
         let messages = match &line.action {
             Action::DeclareQueue(queue) if self.discard.contains(&queue.name) => Messages::Discard,
             _ => Messages::Keep,
         };
         migrator.perform(&line.action.inverse(), messages).await
+    }
+
+    fn document(&self, look: &Look, state: &StateFile) -> String {
+        let steps = self.undo.iter().map(|line| {
+            json!({"step": line.step, "action": line.action.inverse(), "marks": self.shown_marks(line, look),
+                "state": state.journal.state(line.step)})
+        });
+        document(steps.collect(), state)
     }
 
     /// Looks once more, where that is possible, that everything is as it was before.
@@ -243,7 +263,7 @@ impl Work<'_> {
 
 fn told(command: &Rollback, state: &StateFile, undone: usize) -> Result<Exit, Failure> {
     match command.output {
-        Output::Json => super::print(&document(&[], state))?,
+        Output::Json => super::print(&document(Vec::new(), state))?,
         Output::Text if undone == 0 => {
             super::print(&format!("nothing to undo: nothing is ours by {}\n", state.shown()))?;
         }
@@ -254,12 +274,6 @@ fn told(command: &Rollback, state: &StateFile, undone: usize) -> Result<Exit, Fa
     Ok(Exit::Done)
 }
 
-fn document(undo: &[Line], state: &StateFile) -> String {
-    let steps: Vec<_> = undo
-        .iter()
-        .map(|line| {
-            json!({"step": line.step, "action": line.action.inverse(), "state": state.journal.state(line.step)})
-        })
-        .collect();
+fn document(steps: Vec<Value>, state: &StateFile) -> String {
     render::document("rollback", json!({"state_file": state.shown(), "steps": steps}))
 }

@@ -180,7 +180,13 @@ async fn the_mark_that_no_plan_knew_stands_in_no_rollbacks_way() {
             unknown(&[&rollback[..], &[option, ORIGIN]].concat()).await
         } else {
             let url = management_url();
-            unknown(&[&rollback[..], &["--management-url", &url]].concat()).await
+            let rollback = [&rollback[..], &["--management-url", &url]].concat();
+            let shown = unknown(&[&rollback[..], &["--dry-run", "--output", "json"]].concat()).await;
+            let document: Value = serde_json::from_str(&shown.stdout).unwrap();
+            let marks = document["steps"].as_array().unwrap().iter().filter_map(|step| step["marks"].get(0));
+            assert_eq!(marks.count(), 1, "{document}");
+            assert!(shown.stderr.contains(ORIGIN), "{}", shown.stderr);
+            unknown(&rollback).await
         };
         assert_eq!(undone.code, Some(0), "{undone:?}");
         assert_eq!(topology(&world).await, before);
