@@ -114,7 +114,7 @@ pub struct BrokerFrom {
     /// [default: guest on localhost]
     #[arg(long, value_name = "URL", env = "CTI_BRIDGE_AMQP_URL", hide_env_values = true)]
     pub amqp_url: Option<String>,
-    /// Trust the authorities in this PEM file too when speaking TLS (amqps://, https://)
+    /// Trust the authorities in this PEM file too when speaking TLS (amqps://)
     #[arg(long, value_name = "FILE", env = "CTI_BRIDGE_CA_FILE")]
     pub ca_file: Option<PathBuf>,
     /// Show this certificate to the broker; without a password it is the login (EXTERNAL)

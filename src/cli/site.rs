@@ -26,6 +26,9 @@ pub struct Sources {
     /// CTI_BRIDGE_MANAGEMENT_URL, where no file is named [default: port 15672 of the broker]
     #[arg(long, value_name = "URL")]
     pub management_url: Option<String>,
+    /// Trust the authorities in this PEM file too at an https:// management API [default: those of the broker's settings]
+    #[arg(long, value_name = "FILE", env = "CTI_BRIDGE_MANAGEMENT_CA_FILE")]
+    pub management_ca_file: Option<PathBuf>,
     /// The virtual host to look at [default: the broker's; in files `/`, or the only one]
     #[arg(long, value_name = "NAME")]
     pub vhost: Option<String>,

@@ -96,9 +96,10 @@ struct Work<'c> {
 }
 
 impl Work<'_> {
-    /// The marks that go with a step, as far as they show.
+    /// The marks that go with a step. What a file shows is from before the bridge started.
     fn shown_marks(&self, line: &Line, look: &Look) -> Vec<Action> {
-        let shows = |mark: &Binding| look.site().is_none_or(|site| site.bindings.contains(mark));
+        let site = look.site().filter(|_| look::is_live(&self.command.site.sources));
+        let shows = |mark: &Binding| site.is_none_or(|site| site.bindings.contains(mark));
         self.marks(line, look.site()).into_iter().filter(shows).map(Action::Unbind).collect()
     }
 

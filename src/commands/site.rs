@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use super::{Failure, private_file, settings};
 use crate::cli::{BrokerFrom, SiteFrom, Sources};
-use crate::config::Layer;
+use crate::config::{self, Layer};
 use crate::core::site::file::{self, FileError};
 use crate::core::site::rabbitmqctl::Lists;
 use crate::core::site::{Part, Site, api, definitions, merged};
@@ -84,11 +84,13 @@ impl Live {
         let address = address.map_err(|error| Failure::new(Exit::Usage, error))?;
         let bus = settings::read(broker, Layer::default())?.modern;
         let address = address.unwrap_or_else(|| ManagementAddress::on_host(&bus.host, bus.tls));
+        let named = from.management_ca_file.as_deref().filter(|path| !path.as_os_str().is_empty());
+        let named = config::read_certificates(named, None, None).map_err(settings::cannot_use)?;
         Ok(Self {
             user: address.username.clone().unwrap_or(bus.username),
             password: address.password.clone().unwrap_or(bus.password),
             vhost: from.vhost.clone().unwrap_or(bus.vhost),
-            authorities: bus.certificates.authorities,
+            authorities: named.or(bus.certificates).authorities,
             address,
         })
     }
@@ -114,10 +116,9 @@ fn not_answered(error: &ManagementError) -> Failure {
             "is the plugin rabbitmq_management enabled there? name its address with `--management-url`, or look at \
              files: `--rabbitmqctl`, `--definitions`",
         ),
-        ManagementError::Untrusted { .. } => Failure::new(Exit::Unreachable, message).help(
-            "name the file of its own authority, `tls: {ca_file: …}` in the configuration or `--ca-file`, and call it \
-             by a name that the certificate is for",
-        ),
+        ManagementError::Untrusted { what_to_do, .. } => {
+            Failure::new(Exit::Unreachable, message).help(*what_to_do)
+        }
         ManagementError::Failing { .. } => {
             Failure::new(Exit::Unreachable, message).help("the log of the broker tells why")
         }

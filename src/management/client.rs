@@ -1,13 +1,13 @@
 //! Asks a management API everything that makes a site.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::io;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::CertificateError;
 use secrecy::{ExposeSecret, SecretString};
 use ureq::http::StatusCode;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -42,6 +42,8 @@ pub enum ManagementError {
         address: String,
         /// Why.
         reason: String,
+        /// What helps.
+        what_to_do: &'static str,
     },
     /// The broker is in trouble.
     #[error("the management API at {address} failed with status {status} when it was asked for {asked}")]
@@ -193,8 +195,9 @@ impl Asking<'_> {
     fn not_answered(&self, error: &ureq::Error, asked: &str) -> ManagementError {
         let address = self.address.to_string();
         let unreachable = |reason: String| ManagementError::Unreachable { address: address.clone(), reason };
-        if let Some(reason) = distrust(error) {
-            return ManagementError::Untrusted { address, reason };
+        if let Some(problem) = distrust(error) {
+            let (reason, what_to_do) = (problem.to_string(), advice(problem));
+            return ManagementError::Untrusted { address, reason, what_to_do };
         }
         match error {
             ureq::Error::Timeout(_) => unreachable("no answer in time".into()),
@@ -216,22 +219,43 @@ impl Asking<'_> {
 }
 
 /// What is wrong with the certificate, however many layers of input and output are around it.
-fn distrust(error: &ureq::Error) -> Option<String> {
-    let mut inner: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = inner {
-        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-            return Some(error.to_string());
+fn distrust(error: &ureq::Error) -> Option<&CertificateError> {
+    let rustls = match error {
+        ureq::Error::Rustls(error) => error,
+        ureq::Error::Io(error) => {
+            let mut io = error;
+            loop {
+                let inner = io.get_ref()?;
+                match inner.downcast_ref() {
+                    Some(error) => break error,
+                    None => io = inner.downcast_ref()?,
+                }
+            }
         }
-        inner = match error.downcast_ref::<io::Error>() {
-            Some(io) => io.get_ref().map(|inner| -> &(dyn Error + 'static) { inner }),
-            None => match error.downcast_ref::<ureq::Error>() {
-                Some(ureq::Error::Io(io)) => Some(io),
-                Some(ureq::Error::Rustls(rustls)) => Some(rustls),
-                _ => error.source(),
-            },
-        };
+        _ => return None,
+    };
+    match rustls {
+        rustls::Error::InvalidCertificate(problem) => Some(problem),
+        _ => None,
     }
-    None
+}
+
+const fn advice(problem: &CertificateError) -> &'static str {
+    match problem {
+        CertificateError::UnknownIssuer => {
+            "name the file of its own authority: `--management-ca-file`, or `ca_file` where it is that of the broker too"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "call it by a name that its certificate is for, or have one made for this name too"
+        }
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => {
+            "have a new certificate made for it; if it is valid, set the clock of this machine"
+        }
+        _ => "have another certificate made for it",
+    }
 }
 
 /// What the broker gives as its reason, or the status.

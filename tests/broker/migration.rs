@@ -172,6 +172,8 @@ async fn the_mark_that_no_plan_knew_stands_in_no_rollbacks_way() {
         let undone = if let Some(option) = told_by {
             // Nothing listens there.
             let rollback = [&rollback[..], &["--management-url", "http://127.0.0.1:1"]].concat();
+            let shown = unknown(&[&rollback[..], &[option, ORIGIN, "--dry-run"]].concat()).await;
+            assert!(shown.stderr.contains(ORIGIN), "{}", shown.stderr);
             let refused = unknown(&rollback).await;
             assert_eq!(refused.code, Some(3), "{refused:?}");
             for told in ["not checked", "`cti-bridge.modern.filter` is in use", option] {

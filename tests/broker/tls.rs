@@ -196,26 +196,40 @@ async fn a_running_bridge_says_why_it_does_not_get_in_and_goes_on_trying() {
 async fn the_management_api_is_trusted_as_the_broker_is() {
     let world = World::new().await;
     let port_of_api = env::var("BROKER_MANAGEMENT_TLS_PORT").expect("needs the plugin rabbitmq_management");
-    let ca = made("ca.pem");
-    let other = made("other-ca.pem");
-    let audit = async |host: &str, authorities: &str| {
+    let (tls, plain) = (format!("amqps://guest:guest@127.0.0.1:{}/{}", port(), world.vhost), world.url());
+    let audit = async |host: &str, port: &str, url: &str, files: &[(&str, &str)]| {
         let mut command = world.any_command();
         command
             .args(["audit", "--from", "18.03", "--to", "19.17"])
-            .args(["--management-url", &format!("https://{host}:{port_of_api}")])
-            .args(["--ca-file", authorities])
-            .env("CTI_BRIDGE_AMQP_URL", format!("amqps://guest:guest@127.0.0.1:{}/{}", port(), world.vhost));
+            .args(["--management-url", &format!("https://{host}:{port}")])
+            .env("CTI_BRIDGE_AMQP_URL", url);
+        for (option, file) in files {
+            command.args([*option, file]);
+        }
         Ran::of(command).await
     };
-    let ran = audit("127.0.0.1", &ca).await;
-    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    assert!(ran.stdout.contains("0 clients"), "{}", ran.stdout);
-    for (host, authorities) in [("127.0.0.1", &other), ("localhost", &ca)] {
-        let ran = audit(host, authorities).await;
-        assert_eq!(ran.code, Some(69), "{}", ran.stderr);
+    // The broker's authority is trusted there too, and one may be named where no TLS is spoken with the broker.
+    let (right, wrong) = (made("ca.pem"), made("other-ca.pem"));
+    let (ca, own) = (("--ca-file", &*right), ("--management-ca-file", &*right));
+    let (other, other_own) = (("--ca-file", &*wrong), ("--management-ca-file", &*wrong));
+    for (url, files) in [(&tls, &[ca][..]), (&plain, &[own]), (&tls, &[other, own])] {
+        let ran = audit("127.0.0.1", &port_of_api, url, files).await;
+        assert_eq!(ran.code, Some(0), "{files:?}: {}", ran.stderr);
+        assert!(ran.stdout.contains("0 clients"), "{files:?}: {}", ran.stdout);
+    }
+    let expired = handshakes_with("expired").to_string();
+    for (host, port, url, files, advice) in [
+        ("127.0.0.1", &port_of_api, &plain, &[][..], "`--management-ca-file`"),
+        ("127.0.0.1", &port_of_api, &tls, &[other], "`--management-ca-file`"),
+        ("127.0.0.1", &port_of_api, &tls, &[ca, other_own], "`--management-ca-file`"),
+        ("localhost", &port_of_api, &plain, &[own], "call it by a name"),
+        ("127.0.0.1", &expired, &plain, &[own], "set the clock"),
+    ] {
+        let ran = audit(host, port, url, files).await;
+        assert_eq!(ran.code, Some(69), "{files:?}: {}", ran.stderr);
         assert!(
-            ran.stderr.contains("cannot be trusted") && ran.stderr.contains("`--ca-file`"),
-            "{}",
+            ran.stderr.contains("cannot be trusted") && ran.stderr.contains(advice),
+            "{advice}: {}",
             ran.stderr
         );
     }

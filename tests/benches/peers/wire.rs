@@ -47,6 +47,9 @@ const MANDATORY: u8 = 1;
 const DELIVERY_MODE: u16 = 1 << 12;
 const TRANSIENT: u8 = 1;
 
+/// A broker that says or takes nothing for so long is of no use.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// So many bytes are read and not yet taken, at most: more than a frame.
 const READ: usize = 256 * 1024;
 
@@ -81,6 +84,8 @@ impl Wire {
         let AMQPUri { authority, vhost, .. } = uri;
         let stream = TcpStream::connect((authority.host, authority.port)).expect("no broker");
         stream.set_nodelay(true).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let (input, output) = (vec![0; READ], b"AMQP\0\0\x09\x01".to_vec());
         let mut wire = Self { stream, input, unread: 0..0, output, confirmed: VecDeque::new(), oldest: 1 };
         wire.answer(START);
@@ -177,7 +182,9 @@ impl Wire {
         }
     }
 
+    /// Fails where a delivery comes still.
     pub fn close(mut self) {
+        self.set_patience(PATIENCE);
         self.frame(METHOD, 0, &[&CLOSE, &200_u16.to_be_bytes(), &short("done"), &[0; 4]]);
         self.answer(CLOSE_OK);
     }
