@@ -158,8 +158,10 @@ async fn the_mark_that_no_plan_knew_stands_in_no_rollbacks_way() {
             command.env_remove("CTI_BRIDGE_ORIGIN_UUID").args(arguments);
             Ran::of(command).await
         };
-        let planned =
-            unknown(&["plan", "--out", &plan_file(&world), "--management-url", &management_url()]).await;
+        let (plan, url) = (plan_file(&world), management_url());
+        let before_it_ran = format!("{plan}.site");
+        let plan = ["plan", "--out", &plan, "--management-url", &url, "--save-site", &before_it_ran];
+        let planned = unknown(&plan).await;
         assert_eq!(planned.code, Some(0), "{planned:?}");
         let applied = apply(&world).await;
         assert_eq!(applied.code, Some(0), "{applied:?}");
@@ -181,7 +183,9 @@ async fn the_mark_that_no_plan_knew_stands_in_no_rollbacks_way() {
             }
             unknown(&[&rollback[..], &[option, ORIGIN]].concat()).await
         } else {
-            let url = management_url();
+            let by_file = ["--site", &before_it_ran, "--bridge-id", ORIGIN, "--dry-run"];
+            let shown = unknown(&[&rollback[..], &by_file].concat()).await;
+            assert!(shown.stderr.contains(ORIGIN), "{shown:?}");
             let rollback = [&rollback[..], &["--management-url", &url]].concat();
             let shown = unknown(&[&rollback[..], &["--dry-run", "--output", "json"]].concat()).await;
             let document: Value = serde_json::from_str(&shown.stdout).unwrap();
