@@ -67,6 +67,7 @@ const LAYERS: [Layer; 13] = [
             "futures_util",
             "jiff",
             "lapin",
+            "rustix",
             "rustls",
             "secrecy",
             "serde_json",
@@ -139,6 +140,7 @@ const LAYERS: [Layer; 13] = [
         crates: &[
             "futures_util",
             "jiff",
+            "memchr",
             "regex",
             "sd_notify",
             "secrecy",

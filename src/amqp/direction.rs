@@ -38,7 +38,8 @@ const BATCH: usize = 64;
 /// at 5,000 (measured). After a look in vain the next confirm does wake the loop.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// With fewer deliveries at once than this they would wait for that look, so each confirm wakes the loop.
+/// With fewer deliveries at once than this they would wait for that look, so each confirm wakes the loop, and
+/// lapin's thread is woken for each ack.
 const MANY: u16 = 128;
 
 /// The confirm timeout is watched in as many steps.
@@ -85,13 +86,13 @@ pub(super) async fn run(
     };
     let shared = Shared::new(publisher, Arc::clone(motion), careful.then(|| Arc::clone(care)));
     let mut deliveries = intake.consumer.clone();
-    let _taking = shared.take_at_once(deliveries.clone(), &intake.turns);
+    let prompt = careful || prefetch_count < MANY;
+    let _taking = shared.take_at_once(deliveries.clone(), &intake.turns, !prompt);
     let mut acks =
         Acks::new(|tag| Box::pin(intake.channel.basic_ack(tag, BasicAckOptions { multiple: true })));
     let counters = counters.of(link.direction);
 
     let (mut stopped, mut stopping) = (pin!(stop.wait_for(|stop| *stop)), false);
-    let prompt = careful || prefetch_count < MANY;
     let period = confirm_timeout / PULSES;
     let mut pulse = tokio::time::interval_at(Instant::now() + period, period);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);

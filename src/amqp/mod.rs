@@ -2,9 +2,9 @@
 //!
 //! For each direction `supervisor` builds one `session` after the other on connections of its own, `direction` runs in
 //! it and `watching` looks whether all is still there. Deliveries are translated and published (`taking`) on the thread that
-//! reads them (`turns`), and everything else is done on that of the program. The promise is at least once and in order: a delivery is acked when
-//! everything that came of it is confirmed, and whatever goes wrong ends the session, so that the broker delivers again
-//! what was not acked.
+//! reads them (`turns`, `socket`), and everything else is done on that of the program. The promise is at least once and in
+//! order: a delivery is acked when everything that came of it is confirmed, and whatever goes wrong ends the session, so that
+//! the broker delivers again what was not acked.
 
 mod acks;
 mod address;
@@ -42,6 +42,7 @@ mod readiness;
 mod recorded;
 mod session;
 mod shelf;
+mod socket;
 mod sparing;
 mod stalls;
 mod supervisor;

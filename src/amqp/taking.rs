@@ -66,10 +66,10 @@ impl Shared {
         locked(&self.0)
     }
 
-    /// Takes deliveries where they are read, until what is returned is dropped.
-    pub(super) fn take_at_once(&self, mut deliveries: Consumer, turns: &Turns) -> Stop {
+    /// Takes deliveries where they are read, until what is returned is dropped. `may_wait` is that of the turns.
+    pub(super) fn take_at_once(&self, mut deliveries: Consumer, turns: &Turns, may_wait: bool) -> Stop {
         let shared = self.clone();
-        let used = turns.used(move || {
+        let take_all = move || {
             // The next turn looks again.
             let mut context = Context::from_waker(Waker::noop());
             let mut take = || {
@@ -78,8 +78,8 @@ impl Shared {
                 taking.ended.is_none() && taking.poll_taken(before, &mut deliveries, &mut context).is_ready()
             };
             while take() {}
-        });
-        Stop { shared: self.clone(), _used: used }
+        };
+        Stop { shared: self.clone(), _used: turns.used(take_all, may_wait) }
     }
 }
 
