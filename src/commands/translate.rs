@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
+use memchr::memchr;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -187,26 +188,35 @@ impl<'w, W: Write> Work<'w, W> {
         let mut input = BufReader::with_capacity(CHUNK, input);
         let mut line = Vec::new();
         for number in 1_usize.. {
-            if !input.buffer().contains(&b'\n') {
-                // The next line may be long in coming, and somebody may wait for what there is.
-                self.out.flush().map_err(Stopped::Output)?;
+            if let Some(end) = memchr(b'\n', input.buffer()) {
+                self.numbered(name, number, &input.buffer()[..end])?;
+                input.consume(end + 1);
+                continue;
             }
+            // The next line may be long in coming, and somebody may wait for what there is.
+            self.out.flush().map_err(Stopped::Output)?;
             line.clear();
             let length =
                 input.read_until(b'\n', &mut line).map_err(|error| Stopped::Input(name.into(), error))?;
             if length == 0 {
                 break;
             }
-            let text = line.trim_ascii();
-            if text.is_empty() {
-                continue;
-            }
-            if let Err(why) = self.line(text)? {
-                self.failed += 1;
-                let place = if name == "-" { "line ".to_owned() } else { format!("{name}:") };
-                // Nothing is left to be done where even this cannot be written.
-                let _ = writeln!(io::stderr(), "{place}{number}: {why}");
-            }
+            self.numbered(name, number, &line)?;
+        }
+        Ok(())
+    }
+
+    /// Translates one line, or says why it cannot be.
+    fn numbered(&mut self, name: &str, number: usize, line: &[u8]) -> Result<(), Stopped> {
+        let text = line.trim_ascii();
+        if text.is_empty() {
+            return Ok(());
+        }
+        if let Err(why) = self.line(text)? {
+            self.failed += 1;
+            let place = if name == "-" { "line ".to_owned() } else { format!("{name}:") };
+            // Nothing is left to be done where even this cannot be written.
+            let _ = writeln!(io::stderr(), "{place}{number}: {why}");
         }
         Ok(())
     }
