@@ -231,6 +231,21 @@ mod translate {
     }
 
     #[test]
+    fn lines_may_be_longer_than_what_is_read_at_once_and_end_anywhere() {
+        let event = |length: usize| format!("{{\"name\": \"a\", \"data\": \"{}\"}}\n", "x".repeat(length));
+        // The last line of the beginning is three times as long as a read.
+        let (beginning, end): (String, String) = (
+            (0..400).chain([200_000]).map(event).collect(),
+            (0..700).map(|length| event(length * 3)).collect(),
+        );
+        let directory = Directory::new("cli/long").file("a.jsonl", format!("{beginning}nonsense\n{end}"));
+        let ran = cti(["translate", "--to", "legacy", "--bare", "a.jsonl"]).within(&directory).run();
+        assert!(ran.stdout == [beginning, end].concat(), "not as it came: {} bytes", ran.stdout.len());
+        assert_eq!(ran.stderr, "a.jsonl:402: not_json: not JSON at line 1 column 2\n");
+        assert_eq!(ran.code, 1);
+    }
+
+    #[test]
     fn a_missing_file_is_no_input() {
         let directory = Directory::new("cli/missing").file("a.jsonl", FORM);
         let ran = cti(["translate", "--to", "legacy", "--bare", "a.jsonl", "nope.jsonl", "a.jsonl"])
