@@ -18,7 +18,7 @@ import time
 import bench_runs
 from bench_candidates import PREFETCH, ROOT, candidates
 from bench_plot import plot
-from bench_report import faults_of, put_into, readme, show_all, summary
+from bench_report import GROUPS, faults_of, group, put_into, readme, show_all, summary
 from processes import Failed
 
 DRAWING = 'tests/benches/performance.svg'
@@ -50,14 +50,16 @@ class Plan:
 
     def steps(self, number):
         """The mode, the candidate and the run of each step of this round."""
-        # Each round begins with another candidate, so that none always follows the same.
-        turn = number % max(1, len(self.chosen))
+        # All of a mode one after the other, as a machine changes within minutes; every second round backwards, so that none
+        # always follows the same.
+        chosen = self.chosen if number % 2 == 0 else self.chosen[::-1]
         count, seconds = self.arguments.count, self.arguments.seconds
-        for one in self.chosen[turn:] + self.chosen[:turn]:
-            if count:
-                yield 'saturated', one.name, lambda one=one: bench_runs.saturated(one, count)
-            for rate in self.rates if one.rated else []:
-                yield f'{rate:,} events/s', one.name, lambda one=one, rate=rate: bench_runs.live(one, int(rate * seconds), rate)
+        for one in chosen if count else []:
+            yield 'saturated', one.name, lambda one=one: bench_runs.saturated(one, count)
+        for rate in self.rates:
+            for one in chosen:
+                if one.rated:
+                    yield f'{rate:,} events/s', one.name, lambda one=one, rate=rate: bench_runs.live(one, int(rate * seconds), rate)
         if self.arguments.only:
             return
         yield 'start', None, bench_runs.starts
@@ -104,7 +106,7 @@ def measure(plan, rounds, save):
             for which, figures in ({name: result} if name else result).items():
                 one.setdefault(mode, {})[which] = figures
                 tell(number + 1, mode, which, figures, time.monotonic() - step)
-        order = [candidate.name for candidate in plan.chosen]
+        order = sorted((candidate.name for candidate in plan.chosen), key=lambda name: GROUPS.index(group(name)))
         rounds.append({mode: {name: of_mode[name] for name in [*order, *of_mode] if name in of_mode} for mode, of_mode in one.items()})
         save()
         left = (time.monotonic() - began) * (plan.arguments.rounds - number - 1) / 60
@@ -124,7 +126,7 @@ def backlog(chosen, count):
 
 def arguments_of(command_line):
     parser = argparse.ArgumentParser(prog='bench', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--rounds', type=int, default=5, help='(default: %(default)s)')
+    parser.add_argument('--rounds', type=int, default=6, help='an even number, as every second one goes backwards (default: %(default)s)')
     parser.add_argument('--count', type=int, default=80_000, help='events per candidate and round; 0 for none (default: %(default)s)')
     parser.add_argument('--rates', metavar='N,…', default='1000,5000', help='events per second besides saturation; empty for none (default: %(default)s)')
     parser.add_argument('--seconds', type=float, default=6, help='for each rate (default: %(default)s)')
@@ -175,6 +177,8 @@ def main():
         if arguments.rounds or arguments.backlog:
             wanted = arguments.only.split(',') if arguments.only else ['']
             chosen = [one for one in candidates() if any(part.strip() in one.name for part in wanted)]
+            if not chosen:
+                raise SystemExit(f"bench: no candidate's name contains one of these: {arguments.only}")
             plan = Plan(arguments, chosen, directory)
             minutes = (arguments.rounds * plan.estimate() + arguments.backlog / 10_000) / 60
             print(f'this takes some {minutes:.0f} minutes', file=sys.stderr)
@@ -191,10 +195,10 @@ def main():
     if made and arguments.plot:
         write(arguments.plot, plot(made))
     if made and arguments.readme:
-        write(os.path.join(ROOT, DRAWING), plot(made))
         with open(os.path.join(ROOT, 'README.md'), encoding='utf-8') as file:
             text = put_into(file.read(), readme(document, made, DRAWING))
         write(os.path.join(ROOT, 'README.md'), text)
+        write(os.path.join(ROOT, DRAWING), plot(made))
     if problem:
         print(problem, file=sys.stderr)
     return 1 if problem or faults_of(document)[1] else 0

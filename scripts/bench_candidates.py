@@ -124,15 +124,15 @@ def candidates():
     pika_bridge = client('pika-new', 'python', 'pika_bridge.py')
     return [
         Bridge('bridge', 'this bridge', rated=True),
+        Bridge('bridge to-modern', 'this bridge'),
         Peer('lapin tuned', tuned, forwarder('tuned'), rated=True),
+        Peer('lapin tuned to-modern', tuned, forwarder('tuned')),
         Peer('lapin idiom', 'a bare lapin forwarder, as the documentation has it', forwarder('idiom')),
         Binding('binding', 'an exchange-to-exchange binding', rated=True),
         Shovel('shovel', 'a shovel, on-confirm', rated=True),
         Peer('node', 'amqplib, pipelined', client('node', 'node', 'node_bridge.js')),
         Peer('pika', pika, pika_bridge, share=0.5),
         Peer('kombu', 'kombu, a confirm per publish', client('kombu', 'python', 'kombu_bridge.py'), share=0.2),
-        Bridge('bridge to-modern', 'this bridge'),
-        Peer('lapin tuned to-modern', tuned, forwarder('tuned')),
         Peer('pika to-modern', pika, pika_bridge, share=0.5),
         Bridge('bridge quorum', 'this bridge'),
         Peer('lapin tuned quorum', tuned, forwarder('tuned')),
