@@ -3,6 +3,7 @@
 //! Nothing is deleted unless it is what the step says it is, is used by nobody and holds no message: what the
 //! protocol can check in the deletion itself is left to the broker, and the rest is asked immediately before.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use lapin::options::{
@@ -133,6 +134,21 @@ impl Migrator {
             Ok(Counts { messages: queue.message_count(), consumers: queue.consumer_count() })
         });
         found(declared.await)
+    }
+
+    /// Declares an exclusive queue, which goes with this connection, and returns its name.
+    ///
+    /// # Errors
+    /// When the broker refuses it, or does not answer.
+    pub async fn declare_temporary_queue(&self, queue_prefix: &str) -> Result<String, StepError> {
+        // A hasher's keys are the random numbers that the standard library has.
+        let name = format!("{queue_prefix}.check-{:016x}", RandomState::new().hash_one(()));
+        let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+        let declared = self.within(async |channel| {
+            channel.queue_declare(short(&name)?, options, FieldTable::default()).await?;
+            Ok(())
+        });
+        declared.await.map(|()| name)
     }
 
     /// Carries out one action. What is done already is no error.

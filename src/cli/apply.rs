@@ -12,9 +12,11 @@ use super::{Output, SiteFrom};
     after_help = "Works over AMQP alone. The site is looked at again before anything is done: where it has changed since the plan \
 was made, nothing is. Where there is no management API and no file shows the site, only exchanges and queues can be \
 checked, and that is said. Each step is noted in the state file before and after it: `rollback` undoes what is ours, \
-and nothing else. To repeat `apply` is harmless at any time, also after it was killed.
+and nothing else. To repeat `apply` is harmless at any time, also after it was killed. A queue that is declared for a \
+moment, `cti-bridge.check-…`, has to show in the management API, else that is of another broker and nothing is done.
 
-Exit codes: 0 done, 3 partly done, 64 nobody to approve it, 69 broker unreachable, 78 the site has changed."
+Exit codes: 0 done, 3 partly done, 64 nobody to approve it, 69 broker unreachable, 78 the site has changed, or is \
+that of another broker."
 )]
 pub struct Apply {
     /// The plan, as `plan --out` saved it

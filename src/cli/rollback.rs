@@ -12,9 +12,10 @@ use crate::core::settings::{BridgeId, OriginUuid};
 #[command(
     after_help = "Undoes what `apply` did, the last step first. What was there before is left alone. Nothing is undone while others \
 depend on any of it: clients bound to an exchange, a consumer or messages in a queue. So stop the daemon first. To \
-repeat it is harmless at any time.
+repeat it is harmless at any time. As with `apply`, a management API of another broker is refused.
 
-Exit codes: 0 done, 3 partly done, 64 nobody to approve it, 69 broker unreachable, 78 others depend on it."
+Exit codes: 0 done, 3 partly done, 64 nobody to approve it, 69 broker unreachable, 78 others depend on it, \
+or the site is that of another broker."
 )]
 pub struct Rollback {
     /// The state file that `apply` wrote, such as site.plan.state

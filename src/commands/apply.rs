@@ -40,6 +40,9 @@ pub fn apply(command: &Apply) -> Result<Exit, Failure> {
     }
     work.refuse_another_journal(&state, &file.broker)?;
     let mut standing = work.standing(&state)?;
+    if !work.plan.steps.is_empty() {
+        look::refuse_another_broker(&command.site, &config, &work.address, &standing.look)?;
+    }
     let pending = standing.pending(work.plan);
     if !pending.is_empty() {
         eprint!("{}", render::plan::steps(&pending, Colours::Off));

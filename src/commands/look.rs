@@ -1,11 +1,19 @@
 //! How a site is looked at before it is changed: as `plan` did, or, where nothing shows it, not at all.
 
-use super::{Failure, plan_file, site};
-use crate::amqp::BrokerAddress;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use super::site::Live;
+use super::{Failure, plan_file, runtime, site};
+use crate::amqp::{BrokerAddress, Migrator, StepError};
 use crate::cli::{SiteFrom, Sources};
 use crate::config::Config;
 use crate::core::site::Site;
 use crate::exit_code::Exit;
+use crate::render;
 
 /// What is known of a site that is to be changed.
 #[derive(Debug)]
@@ -70,6 +78,94 @@ pub fn look(from: &SiteFrom, address: &BrokerAddress, need: Need) -> Result<Look
             )),
         },
         Err(failure) => Err(failure),
+    }
+}
+
+/// Refuses a management API of another broker than the one that is to be changed: a queue that is declared over AMQP has to
+/// show in it.
+///
+/// # Errors
+/// When it does not show, or one of the two does not answer.
+pub fn refuse_another_broker(
+    from: &SiteFrom,
+    config: &Config,
+    address: &BrokerAddress,
+    look: &Look,
+) -> Result<(), Failure> {
+    if look.site().is_none() || !is_live(&from.sources) {
+        return Ok(());
+    }
+    let sources = Sources { vhost: Some(address.vhost.clone()), ..from.sources.clone() };
+    let live = Arc::new(Live::of(&sources, &from.broker)?);
+    let (place, api) = (plan_file::place(address), live.to_string());
+    let shown = runtime::block_on(|| async {
+        let migrator = Migrator::connect(address).await.map_err(|error| runtime::not_connected(&error))?;
+        let shown = shown(&migrator, &live, &config.queue_prefix).await;
+        migrator.close().await;
+        shown
+    })?;
+    match shown {
+        Shown::Yes => Ok(()),
+        Shown::No => {
+            let message = format!(
+                "the management API at {api} is that of another broker: a queue that was just declared at {place} does not \
+                 show there"
+            );
+            Err(Failure::new(Exit::Misconfigured, message).help(
+                "name that of the broker that is to be changed with `--management-url`; nothing was done",
+            ))
+        }
+        Shown::Unknown { why } => {
+            let why = render::printable(&why);
+            eprintln!("not checked: whether the management API at {api} is that of {place} ({why})");
+            Ok(())
+        }
+    }
+}
+
+/// Whether a queue that is on one broker shows on another, or the same.
+enum Shown {
+    Yes,
+    No,
+    /// There is no such queue.
+    Unknown {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// The nodes of a cluster come to know of a new queue one after the other (RabbitMQ 4 with Khepri).
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(200);
+
+async fn shown(migrator: &Migrator, live: &Arc<Live>, queue_prefix: &str) -> Result<Shown, Failure> {
+    let unreachable = |why: &dyn fmt::Display| {
+        let message = format!("cannot look whether the management API is that of the broker: {why}");
+        Failure::new(Exit::Unreachable, render::printable(&message))
+    };
+    let queue = match migrator.declare_temporary_queue(queue_prefix).await {
+        Ok(queue) => queue,
+        Err(StepError::Refused(why)) => return Ok(Shown::Unknown { why: why.to_string() }),
+        Err(error) => return Err(unreachable(&error)),
+    };
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let (live, name) = (Arc::clone(live), queue.clone());
+        // Elsewhere, so that the heartbeats of the connection go on.
+        let asked = tokio::task::spawn_blocking(move || live.has_queue(&name)).await;
+        if asked.map_err(|error| unreachable(&error))?? {
+            return Ok(Shown::Yes);
+        }
+        if Instant::now() >= end {
+            break;
+        }
+        sleep(PAUSE).await;
+    }
+    // It would be gone, had its connection been lost meanwhile.
+    match migrator.queue(&queue).await {
+        Ok(Some(_)) => Ok(Shown::No),
+        Ok(None) => Err(unreachable(&"the connection to the broker was lost")),
+        Err(error) => Err(unreachable(&error)),
     }
 }
 

@@ -36,7 +36,8 @@ pub fn rollback(command: &Rollback) -> Result<Exit, Failure> {
         let message = format!("`--discard {unknown}`: {} made no such queue", state.shown());
         return Err(Failure::new(Exit::Usage, message));
     }
-    let bridge_id = command.bridge_id.clone().or(config.identity.map(|identity| identity.bridge_id));
+    let of_config = config.identity.as_ref().map(|identity| identity.bridge_id.clone());
+    let bridge_id = command.bridge_id.clone().or(of_config);
     let work = Work { address, bridge_id, undo, discard: command.discard.iter().cloned().collect(), command };
     if work.undo.is_empty() {
         return told(command, &state, 0);
@@ -53,6 +54,9 @@ pub fn rollback(command: &Rollback) -> Result<Exit, Failure> {
             "not checked: what else is bound to our queues, as nothing shows the site ({why}); what the broker can \
              check itself, it does"
         );
+    }
+    if !command.dry_run {
+        look::refuse_another_broker(&command.site, &config, &work.address, &look)?;
     }
     work.refuse_what_others_need(&look)?;
     if command.dry_run {

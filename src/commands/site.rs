@@ -1,5 +1,6 @@
 //! Looks at a site: reads every source that was named, and puts together what they show.
 
+use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -13,7 +14,7 @@ use crate::core::site::file::{self, FileError};
 use crate::core::site::rabbitmqctl::Lists;
 use crate::core::site::{Part, Site, api, definitions, merged};
 use crate::exit_code::Exit;
-use crate::management::{self, ManagementAddress, ManagementError};
+use crate::management::{Client, ManagementAddress, ManagementError};
 use crate::render;
 
 /// The environment variable with the address of the management API.
@@ -34,7 +35,7 @@ pub fn observe(from: &SiteFrom) -> Result<Site, Failure> {
 pub fn observe_with(from: &Sources, broker: &BrokerFrom) -> Result<Site, Failure> {
     let live = match &from.management_url {
         None if from.name_files() => None,
-        url => Some(Live::of(from, broker, url.as_deref())?),
+        _ => Some(Live::of(from, broker)?),
     };
     let mut vhost = from.vhost.clone().or_else(|| Some(live.as_ref()?.vhost.clone()));
     let mut parts = Vec::new();
@@ -65,8 +66,8 @@ pub fn observe_with(from: &Sources, broker: &BrokerFrom) -> Result<Site, Failure
     Ok(site)
 }
 
-/// A live broker.
-struct Live {
+/// The management API of a live broker. It is shown without a password.
+pub struct Live {
     address: ManagementAddress,
     user: String,
     password: SecretString,
@@ -78,9 +79,17 @@ struct Live {
 impl Live {
     /// The management API at this address, or where the environment or the settings have it. User and password are
     /// those of the address, else those of the broker's settings.
-    fn of(from: &Sources, broker: &BrokerFrom, url: Option<&str>) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// When the settings are not in order.
+    pub fn of(from: &Sources, broker: &BrokerFrom) -> Result<Self, Failure> {
         let environment = std::env::var(URL_VARIABLE).ok().filter(|url| !url.is_empty());
-        let address = url.or(environment.as_deref()).map(ManagementAddress::parse).transpose();
+        let address = from
+            .management_url
+            .as_deref()
+            .or(environment.as_deref())
+            .map(ManagementAddress::parse)
+            .transpose();
         let address = address.map_err(|error| Failure::new(Exit::Usage, error))?;
         let bus = settings::read(broker, Layer::default())?.modern;
         let address = address.unwrap_or_else(|| ManagementAddress::on_host(&bus.host, bus.tls));
@@ -95,16 +104,33 @@ impl Live {
         })
     }
 
+    fn client(&self) -> Client<'_> {
+        let Self { address, user, password, vhost, authorities } = self;
+        Client::new(address, user, password, vhost, authorities.as_deref())
+    }
+
+    /// Whether it shows a queue of this name.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub fn has_queue(&self, name: &str) -> Result<bool, Failure> {
+        self.client().has_queue(name).map_err(|error| not_answered(&error))
+    }
+
     fn part(&self) -> Result<Part, Failure> {
         let source = self.address.to_string();
-        let Self { address, user, password, vhost, authorities } = self;
-        let answers = management::ask(address, user, password, vhost, authorities.as_deref())
-            .map_err(|error| not_answered(&error))?;
+        let answers = self.client().ask_all().map_err(|error| not_answered(&error))?;
         let site = api::site(&self.vhost, &source, &answers).map_err(|error| {
             Failure::new(Exit::BadInput, format!("{source}: {error}"))
                 .help("is there something between here and the broker, such as a proxy?")
         })?;
         Ok(Part { source, site })
+    }
+}
+
+impl fmt::Display for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
     }
 }
 

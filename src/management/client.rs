@@ -1,4 +1,4 @@
-//! Asks a management API everything that makes a site.
+//! Asks a management API.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::CertificateError;
 use secrecy::{ExposeSecret, SecretString};
-use ureq::http::StatusCode;
+use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
@@ -97,36 +97,6 @@ pub enum ManagementError {
     },
 }
 
-/// Asks everything that makes the site of this virtual host, with this account. `authorities`, as PEM, are trusted
-/// besides those of the machine.
-///
-/// # Errors
-/// When a question without which nothing can be said is not answered.
-pub fn ask(
-    address: &ManagementAddress,
-    user: &str,
-    password: &SecretString,
-    vhost: &str,
-    authorities: Option<&str>,
-) -> Result<BTreeMap<Question, Answer>, ManagementError> {
-    let tls = TlsConfig::builder().root_certs(trusted(authorities)).build();
-    let agent: Agent = Agent::config_builder()
-        .http_status_as_error(false)
-        // The password goes to who was named, and to nobody else.
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .proxy(None)
-        .timeout_global(Some(TIMEOUT))
-        .timeout_connect(Some(CONNECT_TIMEOUT))
-        .tls_config(tls)
-        .user_agent(concat!("cti-bridge/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into();
-    let credentials = STANDARD.encode(format!("{user}:{}", password.expose_secret()));
-    let asking = Asking { agent, address, user, authorization: format!("Basic {credentials}").into(), vhost };
-    Question::ALL.into_iter().map(|question| Ok((question, asking.ask(question)?))).collect()
-}
-
 /// The authorities of the machine, and these.
 fn trusted(authorities: Option<&str>) -> RootCerts {
     let Some(pem) = authorities else { return RootCerts::PlatformVerifier };
@@ -139,7 +109,8 @@ fn trusted(authorities: Option<&str>) -> RootCerts {
     of_machine.chain(named).collect::<Vec<_>>().into()
 }
 
-struct Asking<'a> {
+/// Who asks a management API about one virtual host.
+pub struct Client<'a> {
     agent: Agent,
     address: &'a ManagementAddress,
     user: &'a str,
@@ -147,36 +118,88 @@ struct Asking<'a> {
     vhost: &'a str,
 }
 
-impl Asking<'_> {
+impl<'a> Client<'a> {
+    /// Asks with this account. `authorities`, as PEM, are trusted besides those of the machine.
+    #[must_use]
+    pub fn new(
+        address: &'a ManagementAddress,
+        user: &'a str,
+        password: &SecretString,
+        vhost: &'a str,
+        authorities: Option<&str>,
+    ) -> Self {
+        let tls = TlsConfig::builder().root_certs(trusted(authorities)).build();
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            // The password goes to who was named, and to nobody else.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .timeout_global(Some(TIMEOUT))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .tls_config(tls)
+            .user_agent(concat!("cti-bridge/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into();
+        let credentials = STANDARD.encode(format!("{user}:{}", password.expose_secret()));
+        Self { agent, address, user, authorization: format!("Basic {credentials}").into(), vhost }
+    }
+
+    /// Asks everything that makes the site.
+    ///
+    /// # Errors
+    /// When a question without which nothing can be said is not answered.
+    pub fn ask_all(&self) -> Result<BTreeMap<Question, Answer>, ManagementError> {
+        Question::ALL.into_iter().map(|question| Ok((question, self.ask(question)?))).collect()
+    }
+
+    /// Whether there is a queue of this name.
+    ///
+    /// # Errors
+    /// When the broker does not say.
+    pub fn has_queue(&self, name: &str) -> Result<bool, ManagementError> {
+        let path = format!("queues/{}/{}?columns=name", encoded(self.vhost), encoded(name));
+        let (mut response, asked) = self.get(&path)?;
+        match Meaning::of_queue(response.status().as_u16()) {
+            Meaning::Answered => Ok(true),
+            Meaning::Gap => Ok(false),
+            meaning => Err(self.not_told(meaning, &mut response, asked)),
+        }
+    }
+
     fn ask(&self, question: Question) -> Result<Answer, ManagementError> {
-        let vhost = utf8_percent_encode(self.vhost, NON_ALPHANUMERIC).to_string();
-        let path = question.path(&vhost);
-        let asked = format!("/api/{}", path.split('?').next().unwrap_or_default());
-        let address = || self.address.to_string();
-        let request = self.agent.get(self.address.url(&path));
-        let mut response = request
-            .header("Authorization", self.authorization.expose_secret())
-            .call()
-            .map_err(|error| self.not_answered(&error, &asked))?;
-        let status = response.status();
-        match Meaning::of(question, status.as_u16()) {
+        let (mut response, asked) = self.get(&question.path(&encoded(self.vhost)))?;
+        match Meaning::of(question, response.status().as_u16()) {
             Meaning::Answered => self.body(response.body_mut(), &asked).map(Answer::Body),
             Meaning::Gap => Ok(Answer::Refused),
-            Meaning::Denied => Err(ManagementError::Refused {
-                address: address(),
-                user: self.user.to_owned(),
-                asked,
-                reason: reason(response.body_mut(), status),
-            }),
-            Meaning::NoSuchVhost => {
-                Err(ManagementError::NoSuchVhost { address: address(), vhost: self.vhost.to_owned() })
+            meaning => Err(self.not_told(meaning, &mut response, asked)),
+        }
+    }
+
+    /// The answer, and what was asked for.
+    fn get(&self, path: &str) -> Result<(Response<Body>, String), ManagementError> {
+        let asked = format!("/api/{}", path.split('?').next().unwrap_or_default());
+        let request = self.agent.get(self.address.url(path));
+        let response = request.header("Authorization", self.authorization.expose_secret()).call();
+        match response {
+            Ok(response) => Ok((response, asked)),
+            Err(error) => Err(self.not_answered(&error, &asked)),
+        }
+    }
+
+    /// Why there is neither an answer nor a gap.
+    fn not_told(&self, meaning: Meaning, response: &mut Response<Body>, asked: String) -> ManagementError {
+        let (address, status) = (self.address.to_string(), response.status());
+        match meaning {
+            Meaning::Denied => {
+                let (user, reason) = (self.user.to_owned(), reason(response.body_mut(), status));
+                ManagementError::Refused { address, user, asked, reason }
             }
-            Meaning::Failing => {
-                Err(ManagementError::Failing { address: address(), asked, status: status.as_u16() })
-            }
-            Meaning::Unexpected => {
+            Meaning::NoSuchVhost => ManagementError::NoSuchVhost { address, vhost: self.vhost.to_owned() },
+            Meaning::Failing => ManagementError::Failing { address, asked, status: status.as_u16() },
+            Meaning::Answered | Meaning::Gap | Meaning::Unexpected => {
                 let reason = format!("it answers with status {}", status.as_u16());
-                Err(ManagementError::Unexpected { address: address(), asked, reason })
+                ManagementError::Unexpected { address, asked, reason }
             }
         }
     }
@@ -216,6 +239,11 @@ impl Asking<'_> {
             }
         }
     }
+}
+
+/// A part of a path.
+fn encoded(name: &str) -> String {
+    utf8_percent_encode(name, NON_ALPHANUMERIC).to_string()
 }
 
 /// What is wrong with the certificate, however many layers of input and output are around it.

@@ -4,4 +4,4 @@ mod address;
 mod client;
 
 pub use address::{ManagementAddress, ManagementAddressError};
-pub use client::{ManagementError, ask};
+pub use client::{Client, ManagementError};

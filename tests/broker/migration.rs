@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use lapin::options::ExchangeDeleteOptions;
 use serde_json::{Value, json};
 
-use super::harness::{ORIGIN, Ran, World, eventually, management_url};
+use super::harness::{NARROW, ORIGIN, PASSWORD, Ran, World, eventually, management_url};
 
 /// What is on the vhost, in any order, as the broker itself exports it.
 async fn topology(world: &World) -> Value {
@@ -197,6 +197,80 @@ async fn the_mark_that_no_plan_knew_stands_in_no_rollbacks_way() {
         assert_eq!(undone.code, Some(0), "{undone:?}");
         assert_eq!(topology(&world).await, before);
     }
+}
+
+/// A management API that shows the site as the broker's does, but no single queue.
+fn api_of_another_broker() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let url = management_url();
+    let (login, broker) = url.strip_prefix("http://").unwrap().split_once('@').unwrap();
+    let (api, broker) = (format!("http://{login}@127.0.0.1:{port}"), broker.to_owned());
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            // Whoever goes away in the middle is not the last one.
+            let _ = answer(&mut client, &broker);
+        }
+    });
+    api
+}
+
+fn answer(client: &mut TcpStream, broker: &str) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte)?;
+        head.extend(byte);
+    }
+    let head = String::from_utf8(head).unwrap();
+    // The virtual host, and the queue.
+    let path = head.strip_prefix("GET /api/queues/").and_then(|path| path.split([' ', '?']).next());
+    if path.is_some_and(|path| path.contains('/')) {
+        return client.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    }
+    let mut server = TcpStream::connect(broker)?;
+    server.write_all(head.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes())?;
+    std::io::copy(&mut server, client)?;
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn what_another_brokers_api_shows_changes_nothing_here() {
+    let world = site("wazo_19.05").await;
+    let before = topology(&world).await;
+    assert_eq!(planned(&world, &[]).await.code, Some(2));
+    let (plan, other) = (plan_file(&world), api_of_another_broker());
+    let state = format!("{plan}.state");
+    let refuses = async |arguments: &[&str]| {
+        let before = topology(&world).await;
+        let refused = world.command(&[arguments, &["--management-url", &other]].concat()).await;
+        assert_eq!(refused.code, Some(78), "{arguments:?}: {refused:?}");
+        assert!(refused.stderr.contains("another broker"), "{}", refused.stderr);
+        assert!(!refused.stderr.contains("guest:guest"), "{}", refused.stderr);
+        assert_eq!(topology(&world).await, before, "{arguments:?}");
+    };
+    refuses(&["apply", &plan, "--approve"]).await;
+    assert!(!Path::new(&state).exists(), "a journal of nothing");
+
+    // Where the account may not make that queue, nothing can be said of it.
+    let elsewhere = world.file("elsewhere.yml", "queue_prefix: elsewhere\n").display().to_string();
+    let mut command = world.any_command();
+    command.args(["apply", &plan, "--approve", "--config", &elsewhere, "--management-url", &other]);
+    let applied = Ran::of({
+        command.env("CTI_BRIDGE_AMQP_URL", world.url_of(NARROW, PASSWORD));
+        command
+    })
+    .await;
+    assert!(applied.stderr.contains("not checked: whether the management API"), "{applied:?}");
+    assert_eq!(applied.code, Some(0), "{applied:?}");
+
+    // Nor is what is done there done here.
+    refuses(&["apply", &plan, "--approve"]).await;
+    refuses(&["rollback", &state, "--approve"]).await;
+    let undone = rollback(&world).await;
+    assert_eq!(undone.code, Some(0), "{undone:?}");
+    assert_eq!(topology(&world).await, before);
 }
 
 /// Every documented event as a recording of the exchange `xivo`.
@@ -414,7 +488,17 @@ async fn killed_after(world: &World, answers: usize) -> bool {
     true
 }
 
-/// Passes on what goes between a client and the broker, up to so many frames from the broker.
+fn read_frame(from: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    // Type, channel, size; then the payload and its end.
+    let mut frame = vec![0; 7];
+    from.read_exact(&mut frame)?;
+    let size = u32::from_be_bytes([frame[3], frame[4], frame[5], frame[6]]) as usize;
+    frame.resize(7 + size + 1, 0);
+    from.read_exact(&mut frame[7..])?;
+    Ok(frame)
+}
+
+/// Passes on what goes between clients and the broker, up to so many frames from the broker.
 struct Proxy {
     port: u16,
     held: Arc<AtomicUsize>,
@@ -427,34 +511,35 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let (held, ends) = (Arc::new(AtomicUsize::new(0)), Arc::new(std::sync::Mutex::new(Vec::new())));
         let (holding, all) = (Arc::clone(&held), Arc::clone(&ends));
+        // Those of earlier connections count too.
+        let passed = Arc::new(AtomicUsize::new(0));
         thread::spawn(move || {
-            let (client, _) = listener.accept().unwrap();
-            let server = TcpStream::connect(("127.0.0.1", broker)).unwrap();
-            all.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
-            let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-            thread::spawn(move || {
-                let _ = std::io::copy(&mut from_client, &mut to_server);
-                let _ = to_server.shutdown(Shutdown::Both);
-            });
-            let (mut from_server, mut to_client) = (server, client);
-            for frame in 0.. {
-                // Type, channel, size; then the payload and its end.
-                let mut head = [0; 7];
-                if from_server.read_exact(&mut head).is_err() {
-                    break;
-                }
-                let size = u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize;
-                let mut rest = vec![0; size + 1];
-                if from_server.read_exact(&mut rest).is_err() {
-                    break;
-                }
-                if frame >= frames {
-                    holding.fetch_add(1, Ordering::SeqCst);
-                } else if to_client.write_all(&[&head[..], &rest].concat()).is_err() {
-                    break;
-                }
+            // By the first `apply` knows the broker, on the second it does the steps.
+            for client in listener.incoming().take(2) {
+                let (client, server) = (client.unwrap(), TcpStream::connect(("127.0.0.1", broker)).unwrap());
+                all.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
+                let (mut from_client, mut to_server) =
+                    (client.try_clone().unwrap(), server.try_clone().unwrap());
+                thread::spawn(move || {
+                    let _ = std::io::copy(&mut from_client, &mut to_server);
+                    let _ = to_server.shutdown(Shutdown::Both);
+                });
+                let (holding, passed) = (Arc::clone(&holding), Arc::clone(&passed));
+                let (mut from_server, mut to_client) = (server, client);
+                thread::spawn(move || {
+                    while let Ok(frame) = read_frame(&mut from_server) {
+                        if passed.load(Ordering::SeqCst) >= frames {
+                            holding.fetch_add(1, Ordering::SeqCst);
+                            continue;
+                        }
+                        passed.fetch_add(1, Ordering::SeqCst);
+                        if to_client.write_all(&frame).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = to_client.shutdown(Shutdown::Both);
+                });
             }
-            let _ = to_client.shutdown(Shutdown::Both);
         });
         Self { port, held, ends }
     }

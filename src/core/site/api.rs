@@ -107,6 +107,15 @@ impl Meaning {
             _ => Self::Unexpected,
         }
     }
+
+    /// The same where one queue is asked for by name: there is a gap where there is none.
+    #[must_use]
+    pub const fn of_queue(status: u16) -> Self {
+        match status {
+            404 => Self::Gap,
+            status => Self::of(Question::Queues, status),
+        }
+    }
 }
 
 /// An answer of the API.
@@ -424,6 +433,15 @@ mod tests {
             (Question::Queues, 503, Meaning::Failing),
         ] {
             assert_eq!(Meaning::of(question, status), meaning, "{question:?} {status}");
+        }
+        for (status, meaning) in [
+            (200, Meaning::Answered),
+            (404, Meaning::Gap),
+            (401, Meaning::Denied),
+            (500, Meaning::Failing),
+            (302, Meaning::Unexpected),
+        ] {
+            assert_eq!(Meaning::of_queue(status), meaning, "a queue: {status}");
         }
     }
 
