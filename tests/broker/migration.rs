@@ -256,12 +256,9 @@ async fn what_another_brokers_api_shows_changes_nothing_here() {
     // Where the account may not make that queue, nothing can be said of it.
     let elsewhere = world.file("elsewhere.yml", "queue_prefix: elsewhere\n").display().to_string();
     let mut command = world.any_command();
+    command.env("CTI_BRIDGE_AMQP_URL", world.url_of(NARROW, PASSWORD));
     command.args(["apply", &plan, "--approve", "--config", &elsewhere, "--management-url", &other]);
-    let applied = Ran::of({
-        command.env("CTI_BRIDGE_AMQP_URL", world.url_of(NARROW, PASSWORD));
-        command
-    })
-    .await;
+    let applied = Ran::of(command).await;
     assert!(applied.stderr.contains("not checked: whether the management API"), "{applied:?}");
     assert_eq!(applied.code, Some(0), "{applied:?}");
 
