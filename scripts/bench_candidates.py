@@ -46,11 +46,16 @@ class Candidate:
 
 
 class Bridge(Candidate):
+    """Where nothing else is said it goes one way, as the others do."""
+
     intake = None
 
+    def __init__(self, name, what, listen='none', **more):
+        super().__init__(name, what, **more)
+        self.listen = ['--legacy-event', listen] if listen else []
+
     def start(self):
-        listen = ['--legacy-event', KINDS] if self.direction == 'to-modern' else []
-        return bridge(os.environ['CTI_BRIDGE'], ['--queue-type', self.queue_type, '--prefetch-count', str(PREFETCH), *listen])
+        return bridge(os.environ['CTI_BRIDGE'], ['--queue-type', self.queue_type, '--prefetch-count', str(PREFETCH), *self.listen])
 
     def prepare(self):
         super().prepare()
@@ -124,7 +129,8 @@ def candidates():
     pika_bridge = client('pika-new', 'python', 'pika_bridge.py')
     return [
         Bridge('bridge', 'this bridge', rated=True),
-        Bridge('bridge to-modern', 'this bridge'),
+        Bridge('bridge both ways', 'this bridge, listening on the legacy side too, as by default', listen=None, rated=True),
+        Bridge('bridge to-modern', 'this bridge', listen=KINDS),
         Peer('lapin tuned', tuned, forwarder('tuned'), rated=True),
         Peer('lapin tuned to-modern', tuned, forwarder('tuned')),
         Peer('lapin idiom', 'a bare lapin forwarder, as the documentation has it', forwarder('idiom')),

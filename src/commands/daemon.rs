@@ -1,8 +1,6 @@
 //! What the daemon of these settings is: its translator, and what it needs on its brokers. The commands that speak of
 //! the daemon ask here, so that they mean the same one.
 
-use std::collections::HashSet;
-
 use super::{Failure, mappings, settings};
 use crate::config::{Config, ConfigError, Identity};
 use crate::core::catalog::Catalog;
@@ -22,25 +20,12 @@ use crate::render;
 pub fn translator(config: &Config, identity: &Identity) -> Result<Translator, Failure> {
     let mappings = mappings::load(config.builtin_mappings, &config.mappings)?;
     let catalog = Catalog::at(config.modern_version, &mappings);
-    let all = config.legacy_events.iter().any(|name| name == "all");
-    if let Some(unknown) =
-        config.legacy_events.iter().find(|name| *name != "all" && catalog.by_legacy_name(name).is_none())
-    {
-        let help = did_you_mean(unknown, catalog.listed().map(|(name, _)| name))
-            .unwrap_or_else(|| "`cti-bridge rules list` shows all of them".into());
-        let unknown = render::printable(unknown);
-        let message = format!("cannot listen for `{unknown}`: there is no rule for it");
-        return Err(Failure::new(Exit::Misconfigured, message).help(help));
-    }
+    let listen = listen(&config.legacy_events, &catalog)?;
     let settings = Settings {
         bridge_id: identity.bridge_id.clone(),
         origin_uuid: identity.origin_uuid.clone(),
         modern_exchange: config.exchange_name.clone(),
-        listen: if all {
-            Listen::All
-        } else {
-            Listen::Also(config.legacy_events.iter().cloned().collect::<HashSet<_>>())
-        },
+        listen,
         unknown_events: config.unknown_events,
         max_hops: config.max_hops,
         delivery_mode: if config.persistent { DeliveryMode::Persistent } else { DeliveryMode::Transient },
@@ -48,6 +33,28 @@ pub fn translator(config: &Config, identity: &Identity) -> Result<Translator, Fa
         probes: if config.probes { Probes::Answer } else { Probes::Ignore },
     };
     Ok(Translator::new(catalog, settings))
+}
+
+/// What `legacy.events` and `--legacy-event` say.
+fn listen(events: &[String], catalog: &Catalog) -> Result<Listen, Failure> {
+    let (words, names): (Vec<_>, Vec<_>) =
+        events.iter().map(String::as_str).partition(|name| ["all", "none"].contains(name));
+    if words.contains(&"none") && events.iter().any(|name| name != "none") {
+        let message = "cannot listen for `none` and for more: what is in the file and in the options adds up";
+        return Err(Failure::new(Exit::Misconfigured, message).help("leave one of them out"));
+    }
+    if let Some(unknown) = names.iter().find(|name| catalog.by_legacy_name(name).is_none()) {
+        let help = did_you_mean(unknown, catalog.listed().map(|(name, _)| name))
+            .unwrap_or_else(|| "`cti-bridge rules list` shows all of them".into());
+        let unknown = render::printable(unknown);
+        let message = format!("cannot listen for `{unknown}`: there is no rule for it");
+        return Err(Failure::new(Exit::Misconfigured, message).help(help));
+    }
+    Ok(match words.first() {
+        Some(&"none") => Listen::Nothing,
+        Some(_) => Listen::All,
+        None => Listen::Also(names.into_iter().map(str::to_owned).collect()),
+    })
 }
 
 /// The translator for who only looks: nobody needs to know who the bridge is.

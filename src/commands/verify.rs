@@ -22,7 +22,7 @@ use crate::core::intake::Intake;
 use crate::core::message::Direction;
 use crate::core::probe::{Answer, PROBE_KEY, Run, address};
 use crate::core::settings::{BridgeId, OriginUuid};
-use crate::core::site::Site;
+use crate::core::site::{Binding as Seen, Site};
 use crate::core::topology::{Binding, Declare, Destination, Exchange, ExchangeKind, Topology};
 use crate::core::translate::Translator;
 use crate::core::verify::{
@@ -305,15 +305,11 @@ impl Work<'_> {
         let asked = questions(direction, asking.run, self.mappings, translator, &legacy_side, over);
         let answered = asking.all(&asked).await?;
         let modern_side = intake.modern_side(translator);
-        let to_filter = Destination::Exchange(intake.filter_exchange().into());
-        let is_way_in = |binding: &&Binding| binding.destination == to_filter && binding.arguments.is_empty();
-        let modern = modern_side.bindings.iter().find(is_way_in);
-        let (binding_key, bound) = match direction {
-            Direction::ToLegacy => (
-                modern.map_or("", |binding| binding.key.as_str()),
-                format!("exchange `{}`", intake.filter_exchange()),
-            ),
-            Direction::ToModern => (PROBE_KEY, format!("queue `{}`", asking.intake_queue)),
+        let is_way_in = |binding: &&Binding| binding.source == self.config.exchange_name;
+        let way_in = modern_side.bindings.iter().find(is_way_in).map(Seen::from);
+        let (binding_key, bound) = match (direction, &way_in) {
+            (Direction::ToLegacy, Some(binding)) => (binding.key.as_str(), binding.destination.to_string()),
+            _ => (PROBE_KEY, format!("queue `{}`", asking.intake_queue)),
         };
         let line = Line {
             direction,

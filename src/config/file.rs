@@ -176,7 +176,7 @@ fn top(root: &Node, problems: &mut Problems) -> Layer {
         layer.legacy_bus = legacy.get("bus").map(|node| bus(node, problems)).unwrap_or_default();
         layer.legacy_events = match legacy.get("events") {
             Some(Node { value: Value::Text(text), .. }) => vec![text.clone()],
-            Some(node) => texts(node, "the names of events, or `all`", problems),
+            Some(node) => texts(node, "the names of events, `all` or `none`", problems),
             None => Vec::new(),
         };
         layer.legacy_content_type = owned(legacy.get("content_type"), "a content type", problems);

@@ -176,10 +176,13 @@ impl Intake {
     /// exactly its mark matches a binding that leads back to the filter, where no message comes twice, and the broker takes
     /// what no binding wants to the alternate exchange. Wherever a part of this is missing, more comes back, and the bridge
     /// drops it.
+    ///
+    /// A bridge that listens for nothing publishes nothing there, and events are spared the way over two more exchanges.
     #[must_use]
     pub fn modern_side(&self, translator: &Translator) -> Topology {
+        let is_filtered = translator.settings().listen != Listen::Nothing;
         let name: Cow<'static, str> = Cow::Owned(translator.settings().modern_exchange.clone());
-        let key = match self.modern_exchange_kind {
+        let every_event = match self.modern_exchange_kind {
             ExchangeKind::Topic => "#",
             // Without arguments a binding to a headers exchange gets every message, whatever its key.
             ExchangeKind::Headers
@@ -200,37 +203,44 @@ impl Intake {
             key: key.to_owned(),
             arguments: Arguments::new(),
         };
-        let to_filter = Destination::Exchange(self.filter_exchange().into());
-        let to_queue = || Destination::Queue(self.modern());
         let to_part = |part| {
             let queue = Destination::Queue(Split::queue(&self.modern(), part));
             binding(self.split_exchange().into(), queue, WEIGHT)
         };
-        let whole = binding(self.others_exchange().into(), to_queue(), "");
+        let to_whole = Destination::Queue(self.modern());
         let to_split = Destination::Exchange(self.split_exchange().into());
-        let split = binding(self.others_exchange().into(), to_split, "");
-        let own = self.bridge_id.iter().map(|id| mark(&self.filter_exchange(), id));
+        let to_filter = Destination::Exchange(self.filter_exchange().into());
+        let (wanted, unwanted) = if self.split.is_on() { (to_split, to_whole) } else { (to_whole, to_split) };
+        let straight = |destination| binding(name.clone(), destination, every_event);
+        let of_others = |destination| binding(self.others_exchange().into(), destination, "");
         // From the queue outwards, so that nothing falls out of a way that is half made.
         let mut bindings = Vec::new();
-        // The way of earlier versions, on which everything came back.
-        let mut obsolete_bindings = vec![binding(name.clone(), to_queue(), key)];
+        let mut obsolete_bindings = vec![straight(unwanted.clone()), of_others(unwanted)];
         if self.split.is_on() {
             bindings.extend((1..=self.split.into).map(to_part));
-            bindings.push(split);
-            obsolete_bindings.push(whole);
             obsolete_bindings.extend((self.split.into + 1..=MOST_PARTS).map(to_part));
-        } else {
-            bindings.push(whole);
-            obsolete_bindings.push(split);
         }
-        bindings.extend(own);
-        bindings.push(binding(name.clone(), to_filter, key));
+        if is_filtered {
+            bindings.push(of_others(wanted.clone()));
+            bindings.extend(self.bridge_id.iter().map(|id| mark(&self.filter_exchange(), id)));
+            bindings.push(straight(to_filter));
+            obsolete_bindings.push(straight(wanted));
+        } else {
+            bindings.push(straight(wanted.clone()));
+            obsolete_bindings.extend([straight(to_filter), of_others(wanted)]);
+        }
         let splitter = self.split.is_on().then(|| Exchange {
             hash_header: match &self.split.by {
                 SplitBy::RoutingKey => None,
                 SplitBy::Header(name) => Some(name.clone()),
             },
             ..own_exchange(self.split_exchange(), ExchangeKind::ConsistentHash, None)
+        });
+        let filter = is_filtered.then(|| {
+            [
+                own_exchange(self.others_exchange(), ExchangeKind::Fanout, None),
+                own_exchange(self.filter_exchange(), ExchangeKind::Headers, Some(self.others_exchange())),
+            ]
         });
         Topology {
             bindings,
@@ -242,13 +252,7 @@ impl Intake {
                 alternate: None,
                 hash_header: None,
             }],
-            own_exchanges: splitter
-                .into_iter()
-                .chain([
-                    own_exchange(self.others_exchange(), ExchangeKind::Fanout, None),
-                    own_exchange(self.filter_exchange(), ExchangeKind::Headers, Some(self.others_exchange())),
-                ])
-                .collect(),
+            own_exchanges: splitter.into_iter().chain(filter.into_iter().flatten()).collect(),
             queues: self.queues(self.modern_queues()),
         }
     }
@@ -343,6 +347,7 @@ impl Intake {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use super::*;
@@ -489,6 +494,22 @@ mod tests {
     }
 
     #[test]
+    fn who_listens_for_nothing_has_nothing_bound_and_what_was_is_obsolete() {
+        let bound_to_it = |bindings: &[Binding]| {
+            bindings.iter().any(|it| it.destination == Destination::Queue("cti-bridge.legacy".into()))
+        };
+        let deaf = legacy_side(Listen::Nothing);
+        assert!(!bound_to_it(&deaf.bindings));
+        let all = legacy_side(Listen::All).bindings;
+        assert!(
+            all.iter()
+                .filter(|it| bound_to_it(&[(*it).clone()]))
+                .all(|it| deaf.obsolete_bindings.contains(it))
+        );
+        assert_eq!(deaf.exchanges, legacy_side(also(&[])).exchanges);
+    }
+
+    #[test]
     fn by_default_only_what_legacy_programs_published_is_bound() {
         assert_eq!(own(&legacy_side(also(&[])).bindings), ["xivo-cti call_form_result"]);
     }
@@ -581,38 +602,37 @@ mod tests {
 
     #[test]
     fn the_modern_side_takes_everything_from_either_kind_of_exchange() {
-        let translator = translator(RULES, also(&[]));
         for (kind, key) in [(ExchangeKind::Topic, "#"), (ExchangeKind::Headers, "")] {
             let intake =
                 Intake { modern_exchange_kind: kind, declare_modern_exchange: Declare::Passive, ..intake() };
-            let topology = intake.modern_side(&translator);
-            let to_filter = Destination::Exchange("cti-bridge.modern.filter".into());
+            let [deaf, both] =
+                [Listen::Nothing, also(&[])].map(|listen| intake.modern_side(&translator(RULES, listen)));
             let bound = |destination| Binding {
                 source: "xivo".into(),
                 destination,
                 key: key.into(),
                 arguments: Arguments::new(),
             };
-            assert_eq!(topology.bindings.last(), Some(&bound(to_filter)));
-            assert_eq!(
-                topology.exchanges,
-                [Exchange {
-                    name: "xivo".into(),
-                    kind,
-                    declare: Declare::Passive,
-                    alternate: None,
-                    hash_header: None
-                }]
-            );
-            // Earlier versions did without the filter.
-            let to_queue = Destination::Queue("cti-bridge.modern".into());
-            assert_eq!(topology.obsolete_bindings[0], bound(to_queue));
+            let to_queue = bound(Destination::Queue("cti-bridge.modern".into()));
+            let to_filter = bound(Destination::Exchange("cti-bridge.modern.filter".into()));
+            assert_eq!(deaf.bindings, std::slice::from_ref(&to_queue));
+            assert!(deaf.obsolete_bindings.contains(&to_filter) && deaf.own_exchanges.is_empty());
+            assert_eq!(both.bindings.last(), Some(&to_filter));
+            assert!(both.obsolete_bindings.contains(&to_queue));
+            let exchange = Exchange {
+                name: "xivo".into(),
+                kind,
+                declare: Declare::Passive,
+                alternate: None,
+                hash_header: None,
+            };
+            assert_eq!((deaf.exchanges, both.exchanges), (vec![exchange.clone()], vec![exchange]));
         }
     }
 
     /// The bindings and obsolete bindings of the modern side, as `exchange → destination key`.
-    fn ways(split: Split) -> [Vec<String>; 2] {
-        let topology = Intake { split, ..intake() }.modern_side(&translator(RULES, also(&[])));
+    fn ways(split: Split, listen: Listen) -> [Vec<String>; 2] {
+        let topology = Intake { split, ..intake() }.modern_side(&translator(RULES, listen));
         [topology.bindings, topology.obsolete_bindings].map(|bindings| {
             let shown = bindings.iter().filter(|binding| binding.arguments.is_empty()).map(|binding| {
                 let (Destination::Queue(to) | Destination::Exchange(Cow::Owned(to))) = &binding.destination
@@ -631,17 +651,11 @@ mod tests {
 
     #[test]
     fn a_split_stream_has_a_queue_for_each_part_whichever_an_instance_takes() {
-        let [bindings, _] = ways(split(3, Some(2)));
-        assert_eq!(
-            bindings,
-            [
-                "….split → … 1",
-                "….split → ….2 1",
-                "….split → ….3 1",
-                "….others → ….split ",
-                "xivo → ….filter #"
-            ]
-        );
+        let parts = ["….split → … 1", "….split → ….2 1", "….split → ….3 1"];
+        let [straight, _] = ways(split(3, Some(2)), Listen::Nothing);
+        assert_eq!(straight, [&parts[..], &["xivo → ….split #"]].concat());
+        let [filtered, _] = ways(split(3, Some(2)), also(&[]));
+        assert_eq!(filtered, [&parts[..], &["….others → ….split ", "xivo → ….filter #"]].concat());
         let intake = |part| Intake { split: split(3, part), ..intake() };
         let queue = |part| intake(part).modern_queue();
         assert_eq!(
@@ -656,25 +670,32 @@ mod tests {
         assert_eq!(queues[3..], ["cti-bridge.quarantine"]);
     }
 
+    /// Those of these bindings that an event of the platform goes over.
+    fn gone_over(ways: BTreeSet<&String>) -> BTreeSet<&String> {
+        let (mut at, mut over) = (vec!["xivo"], BTreeSet::new());
+        while let Some(from) = at.pop() {
+            let on = ways.iter().filter(|way| way.split(' ').next() == Some(from) && !over.contains(**way));
+            let on: Vec<_> = on.copied().collect();
+            at.extend(on.iter().filter_map(|way| way.split(' ').nth(2)));
+            // What the filter keeps nothing out of goes to its alternate exchange.
+            at.extend(on.iter().filter(|way| way.contains("→ ….filter")).map(|_| "….others"));
+            over.extend(on);
+        }
+        over
+    }
+
     #[test]
-    fn of_the_ways_of_a_whole_and_a_split_stream_there_is_only_one() {
-        let [whole, whole_obsolete] = ways(split(1, None));
-        let [halves, halves_obsolete] = ways(split(2, Some(1)));
-        let [thirds, thirds_obsolete] = ways(split(3, Some(1)));
-        let to_queue = |ways: &[String], obsolete: &[String]| {
-            let is_left = |way: &&String| !obsolete.contains(way);
-            ways.iter().filter(is_left).filter(|way| way.contains("others")).cloned().collect::<Vec<_>>()
-        };
-        assert_eq!(to_queue(&whole, &halves_obsolete), [""; 0]);
-        assert_eq!(to_queue(&halves, &whole_obsolete), [""; 0]);
-        assert!(
-            halves_obsolete.contains(&"….split → ….3 1".to_owned())
-                && thirds.contains(&"….split → ….3 1".to_owned())
-        );
-        for (wanted, obsolete) in
-            [(whole, whole_obsolete), (halves, halves_obsolete), (thirds, thirds_obsolete)]
-        {
-            assert!(wanted.iter().all(|way| !obsolete.contains(way)), "{wanted:?} {obsolete:?}");
+    fn whatever_was_configured_before_events_come_in_by_the_way_of_now_and_by_no_other() {
+        let configured = [1, 2, 3].into_iter().flat_map(|into| {
+            [Listen::Nothing, also(&[])].map(|listen| ways(split(into, (into > 1).then_some(1)), listen))
+        });
+        let configured: Vec<_> = configured.collect();
+        for [before, _] in &configured {
+            for [bindings, obsolete] in &configured {
+                assert!(bindings.iter().all(|way| !obsolete.contains(way)), "{bindings:?} {obsolete:?}");
+                let left = before.iter().chain(bindings).filter(|way| !obsolete.contains(way)).collect();
+                assert_eq!(gone_over(left), bindings.iter().collect(), "after {before:?}");
+            }
         }
     }
 

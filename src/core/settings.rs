@@ -48,6 +48,8 @@ impl OriginUuid {
 /// What is listened for on the legacy side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
+    /// No event, so that nothing is ever published on the modern side.
+    Nothing,
     /// Every event of the catalog.
     All,
     /// The events that legacy programs themselves published, and these.

@@ -59,6 +59,7 @@ impl Translator {
     #[must_use]
     pub fn listens_for(&self, name: &str, entry: &Entry) -> bool {
         match &self.settings.listen {
+            Listen::Nothing => false,
             Listen::All => true,
             Listen::Also(names) => entry.rule.legacy.listen || names.contains(name),
         }

@@ -145,10 +145,16 @@ impl<'l> Undo<'l> {
     }
 
     /// A binding into one of our queues is somebody else's if it comes from where none of ours comes from: the daemon
-    /// binds its own queues by itself where it is told to listen for more.
+    /// binds its own queues by itself where it is told to listen for more, and straight where it listens for nothing.
     fn is_foreign_to_queue(&self, binding: &Binding, queue: &str) -> bool {
         let to_it = Destination::Queue(queue.to_owned());
-        let ours = |action: &&&Action| matches!(action, Action::Bind(own) if own.destination == to_it && own.source == binding.source);
+        let is_on_the_way = |to: &Destination| match to {
+            Destination::Queue(_) => *to == to_it,
+            Destination::Exchange(exchange) => {
+                exchange.strip_prefix(queue).is_some_and(|own| own.starts_with('.'))
+            }
+        };
+        let ours = |action: &&&Action| matches!(action, Action::Bind(own) if is_on_the_way(&own.destination) && own.source == binding.source);
         binding.destination == to_it
             && !self.exchanges.contains(binding.source.as_str())
             && self.actions.iter().find(ours).is_none()
@@ -222,6 +228,20 @@ mod tests {
             site.bindings.push(binding("xivo-cti", to_queue("cti-bridge.legacy"), "call_created"));
         };
         assert_eq!(why(more, &[]), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_queue_that_the_daemon_bound_straight_goes_and_one_that_others_bound_stays() {
+        let queue = Queue { name: "cti-bridge.modern".into(), durable: Some(true), ..Queue::default() };
+        let to_filter = Destination::Exchange("cti-bridge.modern.filter".into());
+        let actions = [Action::DeclareQueue(queue.clone()), Action::Bind(binding("xivo", to_filter, "#"))];
+        let lines = actions.map(|action| Line { step: 1, state: State::Done, action });
+        let with = |source: &str| {
+            let bindings = vec![binding(source, to_queue(&queue.name), "#")];
+            let site = Site { queues: vec![queue.clone()], bindings, ..Site::default() };
+            obstacles(&lines.iter().collect::<Vec<_>>(), &site, &BTreeSet::new()).len()
+        };
+        assert_eq!((with("xivo"), with("wazo-headers")), (0, 1));
     }
 
     #[test]

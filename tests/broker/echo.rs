@@ -103,6 +103,28 @@ async fn what_comes_back_past_the_filter_is_known_by_its_mark_and_a_start_closes
 
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn who_listens_for_nothing_publishes_nothing_on_the_modern_side() {
+    let world = World::new().await;
+    let deaf = || world.bridge().args(["--legacy-event", "none", "--status-interval", "1"]);
+    let mut bridge = deaf().start().await;
+    let mut cti = world.client.tap(&[("xivo-cti", "call_held"), ("xivo-cti", "call_form_result")]).await;
+    let mut xivo = world.client.tap(&[("xivo", "#")]).await;
+    let form = json!({"name": "call_form_result", "data": 1});
+    world.client.publish_legacy(&form).await;
+    world.client.publish("xivo", "calls.hold.created", held(2)).await;
+    assert_eq!((came(&mut cti).await.0, came(&mut cti).await.0), (json!(1), json!(2)));
+    bridge.counts("to_legacy", &[("received", 1), ("published", 1), ("acked", 1)]).await;
+    // Past its bindings as well.
+    world.client.publish_with("", "cti-bridge.legacy", Default::default(), form.to_string().as_bytes()).await;
+    bridge.counts("to_modern", &[("received", 1), ("published", 0), ("quarantined", 1), ("acked", 1)]).await;
+    bridge.stop().await;
+    assert_eq!(came(&mut xivo).await.0, 2);
+    world.client.publish("xivo", "the.end", "the end").await;
+    assert_eq!(xivo.next().await.data, b"the end");
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
 async fn what_nobody_on_the_modern_side_has_a_queue_for_is_counted() {
     let world = World::new().await;
     let mut bridge = world.bridge().args(["--status-interval", "1"]).start().await;

@@ -90,6 +90,33 @@ async fn an_empty_broker_has_all_that_is_needed_when_the_bridge_is_ready() {
     again.stop().await;
 }
 
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn who_listens_for_nothing_has_the_queue_at_the_platforms_exchange_itself() {
+    let world = World::new().await;
+    let started = async |arguments: &[&str]| {
+        world.bridge().args(arguments.iter().copied()).start().await.stop().await;
+        let bound = bindings(&world)
+            .into_iter()
+            .filter(|(from, to, _)| from.starts_with("cti-bridge") || to.starts_with("cti-bridge"));
+        bound.map(|(from, to, key)| format!("{from} → {to} {key}")).collect::<Vec<_>>()
+    };
+    let deaf = ["--legacy-event", "none"];
+    assert_eq!(started(&deaf).await, ["xivo → cti-bridge.modern #"]);
+    assert_eq!(exchanges(&world).len(), 4);
+    let both = [
+        "cti-bridge.modern.filter → cti-bridge.modern.filter ",
+        "cti-bridge.modern.others → cti-bridge.modern ",
+        "xivo → cti-bridge.modern.filter #",
+        "xivo-cti → cti-bridge.legacy call_form_result",
+        "xivo-cti → cti-bridge.legacy cti-bridge.probe",
+    ];
+    assert_eq!(started(&[]).await, both);
+    // What is left of the filter leads nowhere.
+    assert_eq!(started(&deaf).await, [both[0], "xivo → cti-bridge.modern #"]);
+    assert_eq!(started(&[]).await, both);
+}
+
 /// A table of arguments is shown as an object or, by older versions and where it is empty, as a list.
 fn normal(exchange: &Value) -> Value {
     let mut exchange = exchange.clone();

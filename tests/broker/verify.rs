@@ -125,6 +125,33 @@ async fn bindings_are_proven_where_a_list_shows_them() {
 
 #[tokio::test]
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
+async fn a_bridge_that_listens_for_nothing_is_proven_too() {
+    let world = World::new().await;
+    let deaf = ["--legacy-event", "none"];
+    let mut bridge = world.bridge().args(deaf).start().await;
+    let verified = verify(&world, &[&deaf[..], &["--strict"]].concat()).await;
+    assert_eq!((verified.code, &verified.report["unproven"]), (0, &json!(0)), "{:#}", verified.report);
+    let channel = &world.client.channel;
+    // Awake, it would make the binding again before it is asked.
+    let mut missing = None;
+    for _ in 0..10 {
+        channel
+            .queue_unbind("cti-bridge.modern".into(), "xivo".into(), "#".into(), FieldTable::default())
+            .await
+            .unwrap();
+        let verified = verify(&world, &deaf).await;
+        if verified.code == 1 {
+            missing = Some(verified.message("binding_missing").to_owned());
+            break;
+        }
+    }
+    let words = "the binding from `xivo` with the key `#` to the queue `cti-bridge.modern` is missing";
+    assert_eq!(missing.as_deref(), Some(words));
+    bridge.stop().await;
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ: scripts/with-broker"]
 async fn no_client_sees_an_event_that_never_was() {
     let world = World::new().await;
     let mut bridge = world.bridge().args(["--legacy-event", "all"]).start().await;

@@ -58,6 +58,32 @@ fn the_settings_decide_what_is_needed() {
 }
 
 #[test]
+fn what_is_listened_for_decides_what_is_needed_and_has_a_rule() {
+    let told = |events: &str| {
+        let config = format!("legacy: {{events: {events}}}\n");
+        let directory = Directory::new(&format!("doctor-listen-{events}")).file("config.yml", &config);
+        examined("wazo-19.05", &["--config", directory.0.join("config.yml").to_str().unwrap()])
+    };
+    assert!(told("all").stdout.contains("`cti-bridge.modern.filter`"));
+    let deaf = told("none");
+    assert_eq!(
+        (deaf.code, deaf.stdout.contains("`cti-bridge.modern.filter`")),
+        (0, false),
+        "{}",
+        deaf.stdout
+    );
+    for (events, words) in [
+        ("[none, call_held]", "cannot listen for `none` and for more"),
+        ("[none, all]", "cannot listen for `none` and for more"),
+        ("[call_hold]", "cannot listen for `call_hold`: there is no rule for it"),
+    ] {
+        let refused = told(events);
+        assert_eq!((refused.code, refused.stdout.as_str()), (78, ""), "{events}");
+        assert!(refused.stderr.contains(words) && refused.stderr.contains("help:"), "{}", refused.stderr);
+    }
+}
+
+#[test]
 fn a_warning_fails_where_it_is_asked_to() {
     let directory =
         Directory::new("doctor-warning").file("config.yml", "modern: {bus: {exchange_name: own}}\n");

@@ -93,11 +93,11 @@ impl Needs {
         for binding in topology.bindings.iter().map(Binding::from) {
             let why = match &binding.destination {
                 _ if is_mark(&binding) => "what the bridge itself published ends there".to_owned(),
-                Destination::Exchange(exchange) if *exchange == intake.filter_exchange() => {
+                _ if binding.source == intake.others_exchange() => "every modern event of others".to_owned(),
+                Destination::Exchange(exchange)
+                    if [intake.filter_exchange(), intake.split_exchange()].contains(exchange) =>
+                {
                     "every modern event".to_owned()
-                }
-                Destination::Exchange(exchange) if *exchange == intake.split_exchange() => {
-                    "every modern event of others".to_owned()
                 }
                 Destination::Queue(_) if binding.source == intake.split_exchange() => {
                     "a part of the modern events".to_owned()
@@ -106,7 +106,7 @@ impl Needs {
                     format!("AMI events for scripts that bind to `{exchange}`")
                 }
                 Destination::Queue(queue) if *queue == intake.modern_queue() => {
-                    "every modern event of others".to_owned()
+                    "every modern event".to_owned()
                 }
                 Destination::Queue(_) if binding.key == PROBE_KEY => {
                     "the proof that the bridge works".to_owned()
@@ -115,17 +115,19 @@ impl Needs {
             };
             self.bindings.push((binding, why));
         }
+        let is_filtered = topology.own_exchanges.iter().any(|own| own.name == intake.filter_exchange());
         self.obsolete.extend(topology.obsolete_bindings.iter().map(Binding::from).map(|binding| {
-            let split = intake.split_exchange();
-            let why = if binding.source == intake.others_exchange()
-                || binding.source == split
-                || binding.destination == Destination::Exchange(split)
-            {
-                "an earlier configuration split the events otherwise"
-            } else if matches!(&binding.destination, Destination::Queue(queue) if intake.modern_queues().contains(queue)) {
-                "an earlier version took in what it had published itself"
-            } else {
+            let is_of_filter = binding.source == intake.others_exchange()
+                || binding.destination == Destination::Exchange(intake.filter_exchange());
+            let is_straight = !is_of_filter && binding.source != intake.split_exchange();
+            let why = if binding.destination == Destination::Queue(intake.legacy_queue()) {
                 "an earlier configuration listened for it"
+            } else if is_of_filter && !is_filtered {
+                "an earlier configuration published modern events, and kept them out there"
+            } else if is_straight && is_filtered {
+                "what the bridge itself publishes would come back"
+            } else {
+                "an earlier configuration split the events otherwise"
             };
             (binding, why.to_owned())
         }));

@@ -213,6 +213,30 @@ fn what_an_earlier_configuration_listened_for_is_unbound() {
 }
 
 #[test]
+fn who_listens_for_nothing_needs_no_filter_and_may_come_back_to_it() {
+    let deaf = |site: &Site| Planned {
+        plan: plan(site, &translator((19, 5), Listen::Nothing, "xivo"), &intake(), &Options::default()),
+    };
+    let usual = planned(&Site::default()).applied_to(&Site::default());
+    let to_deaf = deaf(&usual);
+    assert_eq!(
+        actions(&to_deaf.plan),
+        [
+            "+ `xivo` → queue `cti-bridge.modern`, key `#`",
+            "- `xivo-cti` → queue `cti-bridge.legacy`, key `call_form_result`",
+            "- `xivo-cti` → queue `cti-bridge.legacy`, key `cti-bridge.probe`",
+            "- `xivo` → exchange `cti-bridge.modern.filter`, key `#`",
+            "- `cti-bridge.modern.others` → queue `cti-bridge.modern`, key ``",
+        ]
+    );
+    let site = to_deaf.applied_to(&usual);
+    assert!(deaf(&site).plan.is_empty());
+    assert_eq!(planned(&site).applied_to(&site).bindings.len(), usual.bindings.len());
+    let of_nothing = deaf(&Site::default()).applied_to(&Site::default());
+    assert!(of_nothing.exchanges.iter().all(|exchange| !exchange.name.starts_with("cti-bridge")));
+}
+
+#[test]
 fn the_way_of_an_earlier_version_past_the_filter_is_closed_and_opened_again_by_its_undoing() {
     let mut site = planned(&Site::default()).applied_to(&Site::default());
     let own = |binding: &Binding| binding.source == "xivo" || binding.source.starts_with("cti-bridge");
