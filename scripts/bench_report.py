@@ -162,7 +162,8 @@ def about(document):
             f"Erlang {machine['erlang']}, {busy}. The binary has {machine['binary_mib']:.1f} MiB, stripped.")
 
 
-WHAT = {'bridge': '**cti-bridge**', 'bridge both ways': '**cti-bridge**, both ways', 'bridge to-modern': '**cti-bridge**, to modern', 'bridge quorum': '**cti-bridge**, quorum queue',
+WHAT = {'bridge': '**cti-bridge**, one way', 'bridge both ways': '**cti-bridge**, both ways', 'bridge to-modern': '**cti-bridge**, to modern',
+        'bridge quorum': '**cti-bridge**, one way, quorum queue',
         'lapin tuned': 'bare lapin forwarder, tuned', 'lapin idiom': 'bare lapin forwarder, as documented',
         'binding': 'exchange-to-exchange binding ¹', 'shovel': 'shovel, on-confirm ¹', 'node': 'amqplib (Node), pipelined',
         'pika': 'pika, pipelined', 'kombu': 'kombu, a confirm per publish'}
@@ -188,8 +189,8 @@ def readme(document, made, drawing):
     rated = [mode for mode in made if mode not in COLUMNS]
     lines = [
         f"{about(document)} Programs and broker share the machine. Interleaved rounds: {len(document['rounds'])}; {document['count']:,} events of "
-        f"some 830 bytes, prefetch {document['prefetch']}, classic intake queues where nothing else is said. One way: "
-        "`--legacy-event none`; both ways is the default. Medians, in brackets the least and the most:",
+        f"some 830 bytes, prefetch {document['prefetch']}, classic intake queues where nothing else is said. Medians, in "
+        'brackets the least and the most:',
         '',
         '| | events/s | the bridge ÷ this | CPU s per 100,000 | with the broker\'s | MiB | '
         + ' | '.join(f'p50 / p99 µs at {mode.removesuffix(" events/s")}/s' for mode in rated) + ' |',
@@ -206,10 +207,10 @@ def readme(document, made, drawing):
     lines += ['', '¹ does not translate. Delays count from when an event was meant to be sent, at a rate that is kept.', '',
               f'![events per second, CPU and delays of all of them]({drawing})', '']
     for mode in rated:
-        above = {name: cell(made[mode]['above'].get(name), '.0f') for name in ('bridge', 'bridge both ways', 'lapin tuned', 'shovel')}
-        if all(above.values()):
-            lines.append(f"- At {mode.replace('events/s', 'events a second')} the median delay is {above['bridge']} µs above that of the binding, both ways "
-                         f"{above['bridge both ways']}; that of the tuned forwarder {above['lapin tuned']}, of the shovel {above['shovel']}.")
+        above = {name: cell(of_name, '.0f') for name, of_name in made[mode]['above'].items()}
+        if {'bridge', 'bridge both ways', 'lapin tuned', 'shovel'} <= above.keys():
+            lines.append(f"- At {mode.replace('events/s', 'events a second')} the median delay is {above['bridge']} µs above that of the binding, both "
+                         f"ways {above['bridge both ways']}; that of the tuned forwarder {above['lapin tuned']}, of the shovel {above['shovel']}.")
     if measuring:
         lines.append(f"- What receives the events takes {cell(measuring, '.2f')} CPU seconds per 100,000 itself, beside the saturated bridge.")
     shares = [saturated['ratios'].get(name, {}).get(other, {}).get('rate') for name, other in (
@@ -225,7 +226,7 @@ def readme(document, made, drawing):
                      f"({other['rate']['median']:,.0f}); the first line after {ours['first_line_ms']['median']:.0f} ms.")
     if 'start' in made:
         first, again = (made['start']['figures'][name]['ready_ms']['median'] for name in ('start, nothing there', 'start, all there'))
-        lines.append(f'- Ready {again:.0f} ms after the start, {first:.0f} ms where its queues have to be made.')
+        lines.append(f'- With the defaults it is ready {again:.0f} ms after the start, {first:.0f} ms where its queues have to be made.')
     if document.get('backlog'):
         one = document['backlog']
         lines.append(f"- A backlog of {one['count']:,} events: {one['rate']:,.0f} events/s, {one['rate_by_tenths'][0]:,.0f} in the first tenth and "

@@ -76,7 +76,7 @@ class Program:
 
 
 def bridge(binary, options=()):
-    """The bridge, taking events both ways."""
+    """The bridge, when it is ready."""
     program = Program('cti-bridge', [binary, 'run', '--origin-uuid', ORIGIN_UUID, '--log-format', 'text', *options])
     try:
         program.wait_for('stderr', lambda lines: any(' ready ' in f'{line} ' for line in lines), 30, 'did not get ready')

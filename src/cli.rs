@@ -142,8 +142,8 @@ pub struct DaemonFrom {
     /// The uuid of this server, written into events that have none; XIVO_UUID works too
     #[arg(long, value_name = "UUID", env = "CTI_BRIDGE_ORIGIN_UUID", value_parser = origin_uuid)]
     pub origin_uuid: Option<OriginUuid>,
-    /// Also listen for these events on the legacy side: NAME[,NAME…], may be repeated; `all` for every event, `none` where
-    /// scripts only listen
+    /// Also listen for these events on the legacy side: NAME[,NAME…], may be repeated; `all` for every event; `none` for not
+    /// even the default ones, where scripts only listen
     #[arg(long, value_name = "NAME", env = "CTI_BRIDGE_LEGACY_EVENTS", value_delimiter = ',')]
     pub legacy_event: Vec<String>,
     /// The version of the platform [default: 19.05]

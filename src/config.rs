@@ -44,7 +44,7 @@ pub struct Layer {
     pub legacy_bus: Bus,
     /// The broker of the modern side, where it is another one.
     pub modern_bus: Bus,
-    /// Events to listen for on the legacy side, or `all`.
+    /// Events to listen for on the legacy side, `all` or `none`.
     pub legacy_events: Vec<String>,
     /// Content type towards legacy.
     pub legacy_content_type: Option<String>,
@@ -189,7 +189,7 @@ pub struct Config {
     pub declare: bool,
     /// The platform's version.
     pub modern_version: Version,
-    /// Events to listen for on the legacy side, or `all`.
+    /// Events to listen for on the legacy side, `all` or `none`.
     pub legacy_events: Vec<String>,
     /// Content type towards legacy.
     pub legacy_content_type: Option<String>,

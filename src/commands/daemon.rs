@@ -39,9 +39,12 @@ pub fn translator(config: &Config, identity: &Identity) -> Result<Translator, Fa
 fn listen(events: &[String], catalog: &Catalog) -> Result<Listen, Failure> {
     let (words, names): (Vec<_>, Vec<_>) =
         events.iter().map(String::as_str).partition(|name| ["all", "none"].contains(name));
-    if words.contains(&"none") && events.iter().any(|name| name != "none") {
-        let message = "cannot listen for `none` and for more: what is in the file and in the options adds up";
-        return Err(Failure::new(Exit::Misconfigured, message).help("leave one of them out"));
+    if words.contains(&"none")
+        && let Some(other) = events.iter().find(|name| *name != "none")
+    {
+        let message = format!("cannot listen for `none` and for `{}`", render::printable(other));
+        let help = "leave one of them out; what the configuration files and the options name adds up";
+        return Err(Failure::new(Exit::Misconfigured, message).help(help));
     }
     if let Some(unknown) = names.iter().find(|name| catalog.by_legacy_name(name).is_none()) {
         let help = did_you_mean(unknown, catalog.listed().map(|(name, _)| name))

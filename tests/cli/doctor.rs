@@ -73,8 +73,8 @@ fn what_is_listened_for_decides_what_is_needed_and_has_a_rule() {
         deaf.stdout
     );
     for (events, words) in [
-        ("[none, call_held]", "cannot listen for `none` and for more"),
-        ("[none, all]", "cannot listen for `none` and for more"),
+        ("[none, call_held]", "cannot listen for `none` and for `call_held`"),
+        ("[none, all]", "cannot listen for `none` and for `all`"),
         ("[call_hold]", "cannot listen for `call_hold`: there is no rule for it"),
     ] {
         let refused = told(events);

@@ -85,7 +85,7 @@ impl Report {
         if self.not_listened_for > 0 {
             let _ = writeln!(
                 out,
-                "\n{} of the legacy side are not listened for, and so dropped: name them with `legacy: {{events: …}}`",
+                "\n{} of the legacy side are not listened for, and so dropped, as `legacy: {{events: …}}` has it",
                 counted(self.not_listened_for, "event")
             );
         }

@@ -115,19 +115,22 @@ impl Needs {
             };
             self.bindings.push((binding, why));
         }
-        let is_filtered = topology.own_exchanges.iter().any(|own| own.name == intake.filter_exchange());
+        let makes = |exchange: &String| topology.own_exchanges.iter().any(|own| own.name == *exchange);
+        let split = intake.split_exchange();
+        let (is_split, is_filtered) = (makes(&split), makes(&intake.filter_exchange()));
         self.obsolete.extend(topology.obsolete_bindings.iter().map(Binding::from).map(|binding| {
-            let is_of_filter = binding.source == intake.others_exchange()
-                || binding.destination == Destination::Exchange(intake.filter_exchange());
-            let is_straight = !is_of_filter && binding.source != intake.split_exchange();
+            let is_split_otherwise = match &binding.destination {
+                Destination::Exchange(exchange) => *exchange == split && !is_split,
+                Destination::Queue(_) => is_split || binding.source == split,
+            };
             let why = if binding.destination == Destination::Queue(intake.legacy_queue()) {
                 "an earlier configuration listened for it"
-            } else if is_of_filter && !is_filtered {
-                "an earlier configuration published modern events, and kept them out there"
-            } else if is_straight && is_filtered {
+            } else if is_split_otherwise {
+                "an earlier configuration split the events otherwise"
+            } else if is_filtered {
                 "what the bridge itself publishes would come back"
             } else {
-                "an earlier configuration split the events otherwise"
+                "events come from the platform's exchange itself now"
             };
             (binding, why.to_owned())
         }));

@@ -231,7 +231,20 @@ fn who_listens_for_nothing_needs_no_filter_and_may_come_back_to_it() {
     );
     let site = to_deaf.applied_to(&usual);
     assert!(deaf(&site).plan.is_empty());
-    assert_eq!(planned(&site).applied_to(&site).bindings.len(), usual.bindings.len());
+    let whys = |planned: &Planned| {
+        let gone = planned.plan.steps.iter().filter(|step| matches!(step.action, Action::Unbind(_)));
+        gone.map(|step| step.why.clone()).collect::<Vec<_>>()
+    };
+    let straight = "events come from the platform's exchange itself now";
+    let listened = "an earlier configuration listened for it";
+    assert_eq!(whys(&to_deaf), [listened, listened, straight, straight]);
+    let back = planned(&site);
+    assert_eq!(whys(&back), ["what the bridge itself publishes would come back"]);
+    let sorted = |mut site: Site| {
+        site.bindings.sort_by_key(|binding| format!("{binding:?}"));
+        site.bindings
+    };
+    assert_eq!(sorted(back.applied_to(&site)), sorted(usual));
     let of_nothing = deaf(&Site::default()).applied_to(&Site::default());
     assert!(of_nothing.exchanges.iter().all(|exchange| !exchange.name.starts_with("cti-bridge")));
 }
