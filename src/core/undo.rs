@@ -242,6 +242,8 @@ mod tests {
             obstacles(&lines.iter().collect::<Vec<_>>(), &site, &BTreeSet::new()).len()
         };
         assert_eq!((with("xivo"), with("wazo-headers")), (0, 1));
+        // The daemon's own as well, where no plan knew of it.
+        assert_eq!(with("cti-bridge.modern.others"), 1);
     }
 
     #[test]

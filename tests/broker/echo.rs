@@ -105,8 +105,8 @@ async fn what_comes_back_past_the_filter_is_known_by_its_mark_and_a_start_closes
 #[ignore = "needs RabbitMQ: scripts/with-broker"]
 async fn who_listens_for_nothing_publishes_nothing_on_the_modern_side() {
     let world = World::new().await;
-    let deaf = || world.bridge().args(["--legacy-event", "none", "--status-interval", "1"]);
-    let mut bridge = deaf().start().await;
+    let deaf = ["--legacy-event", "none", "--status-interval", "1"];
+    let mut bridge = world.bridge().args(deaf).start().await;
     let mut cti = world.client.tap(&[("xivo-cti", "call_held"), ("xivo-cti", "call_form_result")]).await;
     let mut xivo = world.client.tap(&[("xivo", "#")]).await;
     let form = json!({"name": "call_form_result", "data": 1});

@@ -132,7 +132,7 @@ async fn a_bridge_that_listens_for_nothing_is_proven_too() {
     let verified = verify(&world, &[&deaf[..], &["--strict"]].concat()).await;
     assert_eq!((verified.code, &verified.report["unproven"]), (0, &json!(0)), "{:#}", verified.report);
     let channel = &world.client.channel;
-    // Awake, it would make the binding again before it is asked.
+    // The bridge makes it again every ten seconds, and may be quicker.
     let mut missing = None;
     for _ in 0..10 {
         channel

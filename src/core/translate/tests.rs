@@ -407,6 +407,13 @@ mod listening {
     }
 
     #[test]
+    fn who_listens_for_nothing_drains_what_waits_even_of_the_default_events() {
+        let deaf = layered(&[RULES], Settings { listen: Listen::Nothing, ..settings() });
+        let form = came_in_with("call_form_result", r#"{"name":"call_form_result"}"#);
+        assert_eq!(deaf.to_modern(&form), Outcome::Dropped);
+    }
+
+    #[test]
     fn a_stale_binding_of_our_own_is_drained_in_silence() {
         let body = r#"{"name":"call_created","data":{"user_uuid":"u","tenant_uuid":"t"}}"#;
         assert_eq!(only(&[]).to_modern(&came_in_with("call_created", body)), Outcome::Dropped);
